@@ -1,0 +1,44 @@
+"""Fixtures for all unit tests."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runtime.testing.leaks import LeakCheck
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def drop_default_pool() -> None:
+    """Take the default pool away and end it, so that each test starts without one."""
+    workers = sys.modules.get("runtime.workers")  # a test that needs no pool loads none
+    if workers is None:
+        return
+    pool = workers.WorkerPool._global_pool
+    workers.WorkerPool._global_pool = None
+    if pool is not None:
+        pool.shutdown(wait=True, cancel_pending=True)
+
+
+@pytest.fixture(autouse=True)
+def leaves_nothing_behind() -> Iterator[None]:
+    """Fail the test that leaves a thread, a child process or a file descriptor behind.
+
+    Being set up before a test's other fixtures, it looks when they have cleaned up.
+    """
+    with LeakCheck():
+        yield
+        drop_default_pool()
+
+
+@pytest.fixture
+def eager_thread_switches() -> Iterator[None]:
+    """Let threads change places as often as the interpreter allows, to find races."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
