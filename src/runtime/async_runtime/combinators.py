@@ -1,0 +1,230 @@
+"""Futures over one future: map, flat_map, then, catch, timeout.
+
+A chain of any length is polled in a loop, never by recursion, and a function of the user's
+is called once, also where two executors poll the same chain from two threads: whoever
+takes the function out of its cell calls it, the other waits for the result.
+Source: async-runtime-spec.md, section 5; ADR-003.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from runtime.async_runtime.coroutines import as_pollable
+from runtime.async_runtime.failure import Failure, caught
+from runtime.async_runtime.future import Future, FutureLike, cancel_loser, checked, forget
+from runtime.async_runtime.outcome import ERROR, VALUE
+from runtime.async_runtime.poll import PENDING, Poll
+from runtime.async_runtime.promise import PromiseFuture
+from runtime.async_runtime.running import running
+from runtime.async_runtime.timers import shared_deadlines
+from runtime.async_runtime.waiters import wake_each
+from runtime.async_runtime.waker import NOOP, Waker
+from runtime.clock import check_timeout
+from runtime.errors import FutureTimeoutError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from runtime.async_runtime.future import Pollable
+    from runtime.async_runtime.timers import Timer
+
+__all__ = ("CatchFuture", "FlatMapFuture", "MapFuture", "TimeoutFuture")
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+
+class _Chain(Future[U]):
+    """One link: a source, a function to call once, and a cell for the outcome."""
+
+    __slots__ = ("_cell", "_func", "_source")
+
+    _on_error = False  # whether the function wants the error rather than the value
+
+    def __init__(self, source: FutureLike[Any], func: Callable[[Any], Any]) -> None:
+        self._source: Pollable[Any] = as_pollable(source)
+        self._func = [func]  # a cell: list.pop decides who calls it
+        self._cell: PromiseFuture[U] = PromiseFuture()
+
+    def poll(self, waker: Waker = NOOP) -> Poll[U]:
+        """Poll the source; when it is there, call the function and give its result."""
+        if not self._cell._outcome and not self._climb(waker):
+            return PENDING
+        del waker  # an error's traceback keeps this frame: it must not keep the task
+        return self._cell.poll()
+
+    def _climb(self, waker: Waker) -> bool:
+        """Poll what lies at the bottom, then link after link above it; True with an outcome."""
+        stack: list[_Chain[Any]] = [self]
+        while stack:
+            link = stack[-1]
+            if link._cell._outcome:
+                del stack[-1]
+                continue
+            source = link._source
+            if isinstance(source, _Chain) and not source._cell._outcome:
+                stack.append(source)
+                continue
+            if not link._advance(source, waker):
+                return False
+        return True
+
+    def _advance(self, source: Pollable[Any], waker: Waker) -> bool:
+        """Poll *source*, which is no open chain; False where there is no way on for now."""
+        try:
+            polled = checked(source.poll(waker), source)
+        except Exception as error:  # noqa: BLE001 - it is the outcome
+            self._take(ERROR, caught(error))
+        else:
+            if polled.is_pending():
+                return False
+            self._take(VALUE, polled.value)
+        if self._cell._outcome or self._source is not source:
+            return True
+        # Another thread is calling the function just now: wait for what it gives.
+        return not self._cell.poll(waker).is_pending()
+
+    def _take(self, outcome: int, value: Any) -> None:  # noqa: ANN401 - a value or a Failure
+        """Use the outcome of the source."""
+        try:
+            func = self._func.pop()
+        except IndexError:  # called already: this is the outcome of the second future
+            if self._source_is_final():
+                self._cell._settle(outcome, value)
+            return
+        if (outcome == ERROR) is not self._on_error:
+            self._cell._settle(outcome, value)
+            return
+        try:
+            self._follow(func(value.view() if self._on_error else value))
+        except BaseException as error:  # noqa: BLE001 - it is the outcome: func ran and is gone
+            self._cell._settle(ERROR, caught(error))
+
+    def _follow(self, result: object) -> None:
+        self._cell._settle(VALUE, result)
+
+    def _source_is_final(self) -> bool:
+        return False
+
+    def _forget(self, waker: Waker) -> None:
+        link: Any = self  # Any: a chain, and at its end whatever future the user gave
+        while isinstance(link, _Chain):
+            link._cell._unsubscribe(waker)
+            link = link._source
+        forget(link, waker)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._cell!r}>"
+
+
+class MapFuture(_Chain[U]):
+    """``func(value)``; see `Future.map`."""
+
+    __slots__ = ()
+
+
+class FlatMapFuture(_Chain[U]):
+    """What the future ``func(value)`` gives; see `Future.flat_map` and, with *plain*, `then`."""
+
+    __slots__ = ("_final", "_plain")
+
+    def __init__(
+        self, source: FutureLike[Any], func: Callable[[Any], Any], *, plain: bool = False
+    ) -> None:
+        super().__init__(source, func)
+        self._plain = plain
+        self._final = False  # True: _source is what func gave
+
+    def _follow(self, result: object) -> None:
+        if self._plain and not _is_future_like(result):
+            self._cell._settle(VALUE, result)
+            return
+        self._source = as_pollable(cast("FutureLike[Any]", result))  # cast: checked there
+        self._final = True
+        wake_each(self._cell._waiting())  # other pollers wait for the function: now for this
+
+    def _source_is_final(self) -> bool:
+        return self._final
+
+
+class CatchFuture(FlatMapFuture[U]):
+    """``func(error)`` in place of an error; see `Future.catch`."""
+
+    __slots__ = ()
+
+    _on_error = True
+
+    def __init__(self, source: FutureLike[Any], func: Callable[[Any], Any]) -> None:
+        super().__init__(source, func, plain=True)
+
+
+def _is_future_like(value: object) -> bool:
+    return hasattr(value, "poll") or hasattr(value, "cr_await") or isinstance(value, Future)
+
+
+class TimeoutFuture(Future[T]):
+    """*future*, or `TimeoutError` after *seconds* from the first poll; see `Future.timeout`.
+
+    Raises:
+        ValueError: *seconds* is negative or NaN.
+    """
+
+    __slots__ = ("_cell", "_future", "_seconds", "_timer")
+
+    def __init__(self, future: FutureLike[T], seconds: float) -> None:
+        limit = check_timeout("seconds", seconds)
+        self._seconds = math.inf if limit is None else float(limit)
+        self._future: Pollable[T] = as_pollable(future)
+        self._cell: PromiseFuture[T] = PromiseFuture()
+        self._timer: Timer | None = None
+
+    def poll(self, waker: Waker = NOOP) -> Poll[T]:
+        """Poll the future; the first poll starts the clock."""
+        cell = self._cell
+        if not cell._outcome:
+            self._look(waker)
+            if not cell._outcome:
+                return cell.poll(waker)
+        del waker  # an error's traceback keeps this frame: it must not keep the task
+        return cell.poll()
+
+    def _look(self, waker: Waker) -> None:
+        if self._timer is None and self._seconds != math.inf:
+            executor = running.executor
+            add = shared_deadlines().add_in if executor is None else executor._add_timer_in
+            self._timer = add(self._seconds, self._expire)
+        try:
+            polled = checked(self._future.poll(waker), self._future)
+        except BaseException as error:  # noqa: BLE001 - it is the outcome
+            self._settle(ERROR, caught(error))
+        else:
+            if polled.is_ready():
+                self._settle(VALUE, polled.value)
+
+    def _settle(self, outcome: int, value: object) -> None:
+        if self._cell._settle(outcome, value) and self._timer is not None:
+            self._timer.cancel()
+
+    def _expire(self) -> None:
+        error = FutureTimeoutError(f"waiting for {self._future!r}", self._seconds)
+        if self._cell._settle(ERROR, Failure(error)):
+            cancel_loser(self._future)
+
+    def cancel(self) -> bool:
+        """Cancel the future that is waited for, where it can be; False where it is over."""
+        if self._cell._outcome:
+            return False
+        cancel_loser(self._future)
+        cancelled = self._cell.cancel()
+        if cancelled and self._timer is not None:
+            self._timer.cancel()
+        return cancelled
+
+    def _forget(self, waker: Waker) -> None:
+        self._cell._unsubscribe(waker)
+        forget(self._future, waker)
+
+    def __repr__(self) -> str:
+        return f"<TimeoutFuture {self._seconds}s {self._cell!r}>"
