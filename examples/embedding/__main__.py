@@ -31,6 +31,8 @@ def main(arguments: list[str] | None = None) -> int:
         except (GuestError, GuestSyntaxError) as error:
             print(error.report(), file=sys.stderr)
             return 1
+        except KeyboardInterrupt:
+            return 130  # what a shell expects
         except OSError as error:
             print(f"cannot read {program}: {error}", file=sys.stderr)
             return 2

@@ -86,6 +86,8 @@ class Host:
         starter: Starter | None = None,
         max_workers: int | None = None,
     ) -> None:
+        if budget < 1:
+            raise ValueError(f"budget must be 1 or more instructions, got {budget!r}")
         self.budget = budget
         self.polls = 0
         self.failures = 0
@@ -168,6 +170,8 @@ class Host:
         cancelled = 0
         for _, task in list(self._living.values()):
             cancelled += task.cancel()
+        self._living.clear()  # after a KeyboardInterrupt, one that was running is left
+        self._outside = 0
         if self.failures:
             # A failure is reported when nobody can read it any more. Guest functions and
             # their variables refer to each other, so that moment would come at some time later.
@@ -234,10 +238,10 @@ class Host:
 
     # ---- the end --------------------------------------------------------------------------
 
-    def close(self) -> None:
-        """Give back threads and executor. May be called twice."""
+    def close(self, *, wait: bool = True) -> None:
+        """Give back threads and executor; *wait* for jobs that still run. May be called twice."""
         if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_pending=True)
+            self._pool.shutdown(wait=wait, cancel_pending=True)
         self._executor.close()
 
     def __enter__(self) -> Self:
@@ -249,7 +253,7 @@ class Host:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.close()
+        self.close(wait=error is None or isinstance(error, Exception))  # not after Ctrl-C
 
 
 def _name_of(callee: Value) -> str:

@@ -317,6 +317,32 @@ def test_a_host_runs_one_program_after_another() -> None:
     assert summary.tasks == 1
 
 
+def test_a_host_goes_on_after_an_interrupt() -> None:
+    """Ctrl-C leaves at once, in the middle of a guest's turn, and nothing stays half done."""
+    written: list[str] = []
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    def in_place(_name: str, job: Callable[..., object], _arguments: object) -> Cancellable:
+        job()
+        raise AssertionError("the job raises")
+
+    with Host(write=written.append, jobs={"interrupted": interrupted}, starter=in_place) as host:
+        with pytest.raises(KeyboardInterrupt):
+            host.run(Source("a", 'spawn sleep(9); work("interrupted")'))
+        summary = host.run(Source("b", 'print("still here")'))
+
+    assert written == ["still here\n"]
+    assert summary.tasks == 1
+
+
+def test_a_budget_of_nothing_is_refused() -> None:
+    """A task that may not do anything would be polled for ever."""
+    with pytest.raises(ValueError, match="budget must be 1 or more"):
+        Host(budget=0)
+
+
 # ---- what makes it an example -------------------------------------------------------------
 
 
