@@ -1,0 +1,115 @@
+"""What a job sees of itself: `Worker.current`.
+
+Source: worker-api-spec.md, section 5.2; ADR-004.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, cast
+
+from runtime.async_runtime.waiters import ThreadWaker
+from runtime.backends.base import this_thread
+from runtime.clock import check_timeout
+from runtime.errors import CancelRequestedError, InvalidStateError
+from runtime.workers.handle_state import HandleState
+from runtime.workers.job import WorkerFuture
+from runtime.workers.options import JobOptions
+
+if TYPE_CHECKING:
+    from runtime.async_runtime.waker import Waker
+
+__all__ = ("CurrentJob", "current_job", "running_job")
+
+
+class CurrentJob:
+    """The job that this thread runs. For the job's own thread only, except `cancelled`."""
+
+    __slots__ = ("_job",)
+
+    def __init__(self, job: WorkerFuture[Any]) -> None:  # Any: of whatever type
+        self._job = job
+
+    @property
+    def id(self) -> int:
+        """The number of the job."""
+        return self._job.worker_id
+
+    @property
+    def name(self) -> str:
+        """The name given to spawn, or ``worker-<id>``."""
+        return self._job.name
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether nobody wants the result any more: cancelled, or timed out. One attribute read."""
+        return self._job._state > HandleState.FAILED
+
+    def check(self) -> None:
+        """Raise where the job should stop: call it now and then in long work.
+
+        Raises:
+            CancelRequestedError: it was cancelled or has timed out. Let it pass after
+                cleaning up: the outcome is then ``stopped``.
+        """
+        job = self._job
+        if job._state <= HandleState.RUNNING and job._options is not None:
+            if job._options.is_past(job._core.now()):  # ahead of the watcher
+                job.expire()
+        if self.cancelled:
+            raise CancelRequestedError(f"{job.label} was asked to stop ({job.state.label})")
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep *seconds*, and no longer than until the job should stop.
+
+        Raises:
+            CancelRequestedError: as `check`, at once when it happens.
+            ValueError: *seconds* is negative or NaN.
+        """
+        limit = check_timeout("seconds", seconds)
+        job = self._job
+        waker = ThreadWaker()
+        # The job's own future is settled when it should stop: that is what wakes us early.
+        job._subscribe(cast("Waker", waker))  # cast: it needs wake() alone
+        try:
+            waker.park(limit)
+        finally:
+            job._unsubscribe(cast("Waker", waker))
+        self.check()
+
+    def remaining(self) -> float:
+        """Return the seconds that are left of the job's limits, 0 at least; inf without any."""
+        options = self._job._options
+        if options is None or options.deadline is None:
+            return math.inf
+        return max(options.deadline - self._job._core.now(), 0.0)
+
+    def report(self, progress: object) -> None:
+        """Let others see *progress* as ``handle.progress``; the last one counts."""
+        if self._job._options is None:
+            self._job._options = JobOptions()
+        self._job._options.progress = progress
+
+    def __repr__(self) -> str:
+        return f"<CurrentJob {self._job.worker_id} {self._job.name!r}>"
+
+
+def running_job() -> WorkerFuture[Any] | None:  # Any: of whatever type
+    """Return the job that this thread runs, or None."""
+    slot = this_thread.slot
+    return None if slot is None else cast("WorkerFuture[Any] | None", slot.job)
+
+
+def current_job() -> CurrentJob:
+    """Return the job that this thread runs.
+
+    Raises:
+        InvalidStateError: it runs none.
+    """
+    job = running_job()
+    if job is None:
+        raise InvalidStateError(
+            "Worker.current() was called outside of a job: call it from the function that a "
+            "worker runs, on that worker's thread"
+        )
+    return CurrentJob(job)

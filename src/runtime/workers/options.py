@@ -1,0 +1,144 @@
+"""What a job has beyond its function: limits of time, and the rarer wishes.
+
+Most jobs have none of it, and then there is no such object: they pay nothing.
+Source: worker-api-spec.md, section 5; ADR-005.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any, cast
+
+from runtime.backends.interrupts import Interrupts
+from runtime.errors import WorkerTimeoutError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from runtime.async_runtime.promise import Promise
+    from runtime.async_runtime.timers import Timer
+    from runtime.workers.job import WorkerFuture
+
+__all__ = ("JobOptions",)
+
+
+class JobOptions:
+    """The options of one job. Written by the spawner, later only on the job's own thread."""
+
+    __slots__ = (
+        "cancel_on_abandon",
+        "deadline",  # the earliest limit, a point on the clock; None: no limit
+        "forward",  # a promise of the user's that is settled like the job
+        "inherited_from",  # the label of the job that this one has its deadline from
+        "interrupt",
+        "progress",
+        "run_timeout",
+        "since",  # what `span` counts from: "spawn" or "start"
+        "span",  # the limit that `deadline` came from, in seconds
+        "timeout",
+        "timer",
+    )
+
+    def __init__(
+        self,
+        timeout: float | None = None,
+        run_timeout: float | None = None,
+        *,
+        interrupt: bool = False,
+        cancel_on_abandon: bool = True,
+        forward: Promise[Any] | None = None,  # Any: of the handle's type
+    ) -> None:
+        self.timeout = timeout
+        self.run_timeout = run_timeout
+        self.interrupt = interrupt
+        self.cancel_on_abandon = cancel_on_abandon
+        self.forward = forward
+        self.deadline: float | None = None
+        self.span = timeout
+        self.since = "spawn"
+        self.inherited_from: str | None = None
+        self.progress: object = None
+        self.timer: Timer | None = None
+
+    def arm(self, job: WorkerFuture[Any], parent: WorkerFuture[Any] | None) -> None:  # Any: any job
+        """At the spawn: work out the deadline and have it watched."""
+        start = job._queued_at
+        if self.timeout is not None:
+            self.deadline = start + self.timeout
+        inherited = deadline_of(parent)
+        if inherited is not None and (self.deadline is None or inherited < self.deadline):
+            self.deadline = inherited
+            self.span = max(round(inherited - start, 6), 0.0)
+            self.inherited_from = None if parent is None else parent.label
+        if self.deadline is not None:
+            self.timer = job._core.deadlines.add(self.deadline, job.expire)
+
+    def before_run(self, job: WorkerFuture[Any]) -> bool:  # Any: any job
+        """On the slot, before the function: False where the time is up already."""
+        now = job._core.now()
+        if self.is_past(now):
+            job.expire_unrun()
+            return False
+        if self.run_timeout is not None:
+            limit = now + self.run_timeout
+            if self.deadline is None or limit < self.deadline:
+                self.deadline, self.span, self.since = limit, self.run_timeout, "start"
+                self.inherited_from = None
+                if self.timer is not None:
+                    self.timer.cancel()
+                self.timer = job._core.deadlines.add(limit, job.expire)
+                if job.is_over():  # meanwhile: after_run may have missed this timer
+                    self.timer.cancel()
+        return True
+
+    def interruptible(self, job: WorkerFuture[Any]) -> Callable[[], Any]:  # Any: any job
+        """Return the job's function inside the window in which it may be interrupted."""
+        func = cast("Callable[[], Any]", job._func)
+        slot = cast("Any", job.slot)  # Any: only a slot that can interrupt has this
+        if not hasattr(slot, "interrupts"):
+            return func
+        if slot.interrupts is None:
+            slot.interrupts = Interrupts()
+        return functools.partial(slot.interrupts.call, job, func)
+
+    def is_past(self, now: float) -> bool:
+        """Tell whether the deadline has come."""
+        return self.deadline is not None and now >= self.deadline
+
+    def timeout_error(
+        self, job: WorkerFuture[Any], now: float
+    ) -> WorkerTimeoutError:  # Any: any job
+        """Return the error of this job's expiry."""
+        begin = job._started_at if self.since == "start" else job._queued_at
+        elapsed = now - (job._queued_at if begin is None else begin)
+        error = WorkerTimeoutError(job.label, cast("float", self.span), elapsed, self.since)
+        if self.inherited_from is not None:
+            error.add_note(f"this limit was left of the deadline of {self.inherited_from}")
+        return error
+
+    def after_run(self, job: WorkerFuture[Any]) -> None:  # Any: any job
+        """There is an outcome: let go of the timer, tell the promise of a handle made by hand."""
+        if self.timer is not None:
+            self.timer.cancel()
+        if self.forward is not None:
+            forward(job, self.forward)
+
+
+def deadline_of(job: WorkerFuture[Any] | None) -> float | None:  # Any: any job
+    """Return the deadline that a job spawned from *job* inherits."""
+    if job is None or job._options is None:
+        return None
+    return job._options.deadline
+
+
+def forward(job: WorkerFuture[Any], promise: Promise[Any]) -> None:  # Any: any job
+    """Settle *promise* like *job*, where it is still open."""
+    if promise.is_completed():
+        return
+    error = job.exception(0)
+    if error is None:
+        promise.try_resolve(job.result(0))
+    elif job.cancelled():
+        promise.cancel()
+    else:
+        promise.try_reject(error)

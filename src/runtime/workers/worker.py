@@ -1,0 +1,161 @@
+"""`Worker`: the short way to the default pool.
+
+Source: worker-api-spec.md, section 2; ADR-013.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, TypeVar, final
+
+from runtime.workers.current import CurrentJob, current_job
+from runtime.workers.group import SpawnAll
+from runtime.workers.mapping import MapResults
+from runtime.workers.worker_pool import WorkerPool
+
+if TYPE_CHECKING:
+    import contextvars
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from runtime.workers.job import WorkerFuture
+
+__all__ = ("Worker",)
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+_getframe = sys._getframe  # what the standard library itself uses to name a caller
+
+
+@final
+class Worker:
+    """Functions on workers, without a pool at hand. Everything is a static method.
+
+    All of it uses `WorkerPool.get_global` unless *pool* is given; nothing is kept here.
+    """
+
+    @staticmethod
+    def spawn(
+        func: Callable[..., T],
+        timeout: float | None = None,
+        name: str | None = None,
+        *,
+        run_timeout: float | None = None,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        context: contextvars.Context | None = None,
+        interrupt: bool = False,
+        cancel_on_abandon: bool = True,
+        pool: WorkerPool | None = None,
+    ) -> WorkerFuture[T]:
+        """Run *func* on a worker and return the future of its result.
+
+        See `WorkerPool.spawn` for everything but *pool*: where it runs instead of the default pool.
+        """
+        if pool is None:
+            pool = WorkerPool._global_pool or WorkerPool.get_global()
+        return pool._spawn(
+            _getframe(1),
+            func,
+            timeout,
+            name,
+            run_timeout,
+            args,
+            kwargs,
+            context,
+            interrupt,
+            cancel_on_abandon,
+        )
+
+    @staticmethod
+    def spawn_all(
+        funcs: Iterable[Callable[[], T]],
+        timeout: float | None = None,
+        name: str | None = None,
+        *,
+        run_timeout: float | None = None,
+        pool: WorkerPool | None = None,
+    ) -> SpawnAll[T]:
+        """Run all *funcs* side by side; return the future of their results, in order.
+
+        Args:
+            funcs: Functions without arguments; none at all gives ``[]``.
+            timeout: Seconds for each job, from this call.
+            name: Names the jobs: ``name-0``, ``name-1``, ...
+            run_timeout: Seconds for each job, from its start.
+            pool: Where they run; the default pool by default.
+
+        Returns:
+            A future that fails as soon as one of them fails, whichever it is: jobs that wait never
+            run, running ones are asked to stop, and notes on the error tell what became
+            of each. Cancelling it cancels them all.
+
+        Raises:
+            TypeError: one of *funcs* cannot be run; then none is.
+        """
+        return SpawnAll(
+            pool or WorkerPool.get_global(), funcs, _getframe(1), timeout, name, run_timeout
+        )
+
+    @staticmethod
+    def map(
+        func: Callable[[T], U],
+        items: Iterable[T],
+        *,
+        timeout: float | None = None,
+        chunksize: int = 1,
+        window: int | None = None,
+        ordered: bool = True,
+        name: str | None = None,
+        pool: WorkerPool | None = None,
+    ) -> MapResults[U]:
+        """Call ``func(item)`` for each item on the workers; iterate over the results.
+
+        Args:
+            func: Called once for each item.
+            items: Read as far as needed: an endless iterator is fine.
+            timeout: Seconds for each job (each chunk of items), from its spawn.
+            chunksize: How many items one job takes.
+            window: How many jobs are on their way at most; None: four for each worker.
+            ordered: Whether results come in the order of the items, or as they are ready.
+            name: Names the jobs.
+            pool: Where they run; the default pool by default.
+
+        Returns:
+            An iterator (plain, and for ``async for`` on an executor). The first error ends it,
+            at the place of its item where *ordered*; jobs under way are cancelled then, and also
+            when it is closed or dropped.
+
+        Raises:
+            TypeError: *func* cannot be run, or *items* is not iterable.
+            ValueError: *chunksize* or *window* is below 1.
+        """
+        chosen = pool or WorkerPool.get_global()
+        return MapResults(
+            chosen, func, items, _getframe(1), timeout, chunksize, window, name, ordered=ordered
+        )
+
+    @staticmethod
+    def current() -> CurrentJob:
+        """Return the job that this thread runs.
+
+        Raises:
+            InvalidStateError: called outside of a job.
+        """
+        return current_job()
+
+    @staticmethod
+    def get_pool() -> WorkerPool:
+        """Return the default pool; see `WorkerPool.get_global`."""
+        return WorkerPool.get_global()
+
+    @staticmethod
+    def configure_pool(
+        max_workers: int | None = None, **options: Any
+    ) -> WorkerPool:  # Any: see WorkerPool
+        """Make the default pool with these options, before its first use.
+
+        Raises:
+            InvalidStateError: it is "already initialized".
+        """
+        return WorkerPool.configure_global(max_workers, **options)
