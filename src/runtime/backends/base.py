@@ -10,8 +10,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NoReturn, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,8 +28,7 @@ __all__ = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Capabilities:
+class Capabilities(NamedTuple):
     """How a backend differs from the others; whatever is not named here is the same everywhere.
 
     Attributes:
@@ -121,8 +119,7 @@ class JobSink(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class BackendCounts:
+class BackendCounts(NamedTuple):
     """The backend's share of `PoolStatistics`."""
 
     workers: int

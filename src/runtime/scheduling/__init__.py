@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
+from runtime.scheduling.durations import DurationCounter
 from runtime.scheduling.job_queue import JobQueue
-from runtime.scheduling.statistics import Distribution, DurationCounter, PoolStatistics
 
-__all__ = ("Distribution", "DurationCounter", "JobQueue", "PoolStatistics")
+__all__ = ("DurationCounter", "JobQueue")

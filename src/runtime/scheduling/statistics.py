@@ -1,18 +1,14 @@
-"""What a pool counts, and the frozen picture of it that users get.
+"""The frozen picture of a pool that users get.
 
-Counting a job costs a few additions under a lock that is held anyway. The distributions
-are taken from every eighth job: enough for percentiles, an eighth of the price.
+Imported when somebody asks for it: dataclasses cost a third of this package's start.
 Source: worker-api-spec.md, section 9.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final
 
-__all__ = ("Distribution", "DurationCounter", "PoolStatistics")
-
-_BUCKETS: Final = 48  # powers of two of a microsecond: up to nine years
+__all__ = ("Distribution", "PoolStatistics")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,31 +34,6 @@ class Distribution:
             if seen >= wanted and seen:
                 return min(2.0**index * 1e-6, self.maximum)
         return 0.0
-
-
-class DurationCounter:
-    """Collects durations for a `Distribution`. Not thread-safe: the pool's lock guards it."""
-
-    __slots__ = ("_buckets", "_maximum", "_samples", "_total")
-
-    def __init__(self) -> None:
-        self._buckets = [0] * _BUCKETS
-        self._samples = 0
-        self._total = 0.0
-        self._maximum = 0.0
-
-    def add(self, seconds: float) -> None:
-        """Count one duration; a negative one counts as 0."""
-        seconds = max(seconds, 0.0)
-        self._buckets[min(int(seconds * 1e6).bit_length(), _BUCKETS - 1)] += 1
-        self._samples += 1
-        self._total += seconds
-        self._maximum = max(self._maximum, seconds)
-
-    def freeze(self) -> Distribution:
-        """Return what was collected so far."""
-        mean = self._total / self._samples if self._samples else 0.0
-        return Distribution(self._samples, mean, self._maximum, tuple(self._buckets))
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from runtime.async_runtime.running import FREE_THREADED
 from runtime.async_runtime.timers import DeadlineQueue, shared_deadlines
 from runtime.clock import SYSTEM_CLOCK
-from runtime.scheduling.statistics import DurationCounter
+from runtime.scheduling.durations import DurationCounter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
