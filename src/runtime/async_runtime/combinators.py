@@ -175,7 +175,7 @@ class TimeoutFuture(Future[T]):
 
     def __init__(self, future: FutureLike[T], seconds: float) -> None:
         limit = check_timeout("seconds", seconds)
-        self._seconds = math.inf if limit is None else float(limit)
+        self._seconds = math.inf if limit is None else limit
         self._future: Pollable[T] = as_pollable(future)
         self._cell: PromiseFuture[T] = PromiseFuture()
         self._timer: Timer | None = None

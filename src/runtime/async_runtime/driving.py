@@ -87,15 +87,21 @@ class DrivingLoop(EmbeddedLoop):
                 if nest is not None:
                     self._nest = nest.outer
                     nest.release()
+                del task, current, nest  # as in _drain
 
     def _run_once(self, task: DrivenTask[Any], nest: Nest | None, expired: _Expired) -> None:
         """Poll until there is something to look at; park where nothing is ready."""
-        self._tick()
-        why = self._drain(sys.maxsize, task) if nest is None else nest.drain(task)
-        if why == STOPPED:
-            raise InvalidStateError(f"stop() was called before {task!r} had ended: drive it again")
-        if why == STALLED and not task._outcome and not expired:
-            self._park()
+        try:
+            self._tick()
+            why = self._drain(sys.maxsize, task) if nest is None else nest.drain(task)
+            if why == STOPPED:
+                raise InvalidStateError(
+                    f"stop() was called before {task!r} had ended: drive it again"
+                )
+            if why == STALLED and not task._outcome and not expired:
+                self._park()
+        finally:
+            del task, nest  # as in _drain
 
     def _park(self) -> None:
         """Sleep until something may be ready: a wake, or the next timer."""

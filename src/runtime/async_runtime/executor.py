@@ -180,15 +180,15 @@ class Executor(DrivingLoop):
             task._spawned_at(_getframe(1))
         try:
             self._run_until(task, limit)
+            if not task._outcome:
+                raise FutureTimeoutError(f"run_until_complete of {task!r}", cast("float", limit))
+            return task._read()
         except BaseException:
             if not mine:
-                task.cancel()
+                task.cancel()  # does nothing where it has ended
             raise
-        if task._outcome:
-            return task._read()
-        if not mine:
-            task.cancel()
-        raise FutureTimeoutError(f"run_until_complete of {task!r}", cast("float", limit))
+        finally:
+            del task, future  # a traceback may keep this frame, and the task keeps the traceback
 
     # ---- looking --------------------------------------------------------------------------
 

@@ -151,7 +151,8 @@ class ReadyLoop:
                     return DONE
             return SPENT
         finally:
-            self._current = None
+            # A kept traceback keeps this frame, below that of the task: it must not keep the task.
+            task = until = self._current = None
 
     def _end(self, task: DrivenTask[Any], outcome: int, value: object) -> None:
         """Settle *task*, free what it held, wake those who wait for it."""

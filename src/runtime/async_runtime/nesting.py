@@ -62,23 +62,31 @@ class Nest:
     def drain(self, until: DrivenTask[Any]) -> int:
         """Poll members until *until* has ended, none is ready, or there is something to look at."""
         loop = self._loop
-        while not until._outcome:
-            try:
-                task = loop._pop()
-            except IndexError:
-                return STALLED
-            if not isinstance(task, Marker) and (task in self.running or not self._is_needed(task)):
-                self._held.append(task)
-                continue
-            why = loop._drain(1, until, [task].pop)
-            if why not in (SPENT, DONE):
-                return why
-        return DONE
+        task: Any = None  # Any: a task or a marker
+        try:
+            while not until._outcome:
+                try:
+                    task = loop._pop()
+                except IndexError:
+                    return STALLED
+                if not isinstance(task, Marker) and self._is_foreign(task):
+                    self._held.append(task)
+                    continue
+                why = loop._drain(1, until, [task].pop)
+                if why not in (SPENT, DONE):
+                    return why
+            return DONE
+        finally:
+            del task, until  # as in _drain
 
     def release(self) -> None:
         """Give back what was set aside, ahead of what became ready later."""
         self._loop._ready.extendleft(reversed(self._held))
         self._held.clear()
+        self._members.clear()
+
+    def _is_foreign(self, task: DrivenTask[Any]) -> bool:
+        return task in self.running or not self._is_needed(task)
 
     def _is_needed(self, task: DrivenTask[Any]) -> bool:
         """Tell whether a member waits for *task*; make it one where that is so."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, TypeVar
 
+from runtime.clock import SYSTEM_CLOCK
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -47,8 +49,9 @@ def race(*calls: Callable[[], T], timeout: float = 10.0) -> list[T]:
     ]
     for thread in threads:
         thread.start()
+    end = SYSTEM_CLOCK.now() + timeout
     for thread in threads:
-        thread.join(timeout)
+        thread.join(max(0.0, end - SYSTEM_CLOCK.now()))
     stuck = [thread.name for thread in threads if thread.is_alive()]
     if stuck:
         raise TimeoutError(f"race() timed out (exceeded {timeout}s): {', '.join(stuck)} still run")
