@@ -212,14 +212,14 @@ def test_only_names_what_runs(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.slow
 def test_a_small_run_writes_all_figures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """From the command line to the file, with real work."""
+    """From the command line to the file, with real work (and no peer: some leave pipes open)."""
     file = tmp_path / "figures.json"
 
-    status = command.main(["--smoke", "--only", "A3", "--json", str(file), "--markdown"])
+    status = command.main(["--smoke", "--only", "A9", "--json", str(file), "--markdown"])
 
     assert status == 0
-    assert "| A3 | " in capsys.readouterr().out
-    (figures,) = json.loads(file.read_text(encoding="utf-8"))["benchmarks"]
+    assert "| A9 | " in capsys.readouterr().out
+    figures, _ = json.loads(file.read_text(encoding="utf-8"))["benchmarks"]
     assert figures["costs"][OURS][0] > 0
     assert {target["met"] for target in figures["targets"]} <= {True, False, None}
 
