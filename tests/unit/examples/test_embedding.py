@@ -13,6 +13,7 @@ import examples.embedding
 from examples.embedding import GuestError, Host, Source, Summary
 from examples.embedding.__main__ import main
 from runtime.async_runtime import Promise
+from runtime.testing import ManualClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,23 +60,6 @@ of the language: cannot use + on a number and a string
 }
 
 
-class JumpingClock:
-    """Moves to the next deadline when nothing else is left to do."""
-
-    def __init__(self) -> None:
-        self._now = 0.0
-
-    def now(self) -> float:  # noqa: D102
-        return self._now
-
-    def on_advance(self, callback: Callable[[], None]) -> Callable[[], None]:  # noqa: ARG002, D102 - nobody else moves it
-        return lambda: None
-
-    def idle(self, deadline: float) -> bool:  # noqa: D102
-        self._now = max(self._now, deadline)
-        return True
-
-
 def at_once(_name: str, job: Callable[..., object], arguments: tuple[object, ...]) -> Cancellable:
     """Run a job in the caller: no thread, so the same order each time."""
     promise: Promise[object] = Promise()
@@ -89,7 +73,12 @@ def at_once(_name: str, job: Callable[..., object], arguments: tuple[object, ...
 def run(program: str, **options: Any) -> tuple[str, Summary]:  # noqa: ANN401 - Any: those of Host
     """Run *program* without threads and without waiting; return what it printed."""
     written: list[str] = []
-    chosen = {"clock": JumpingClock(), "starter": at_once, "write": written.append, **options}
+    chosen = {
+        "clock": ManualClock(auto_advance=True),
+        "starter": at_once,
+        "write": written.append,
+        **options,
+    }
     with Host(**chosen) as host:
         summary = host.run(Source("test.toy", program))
     return "".join(written), summary
@@ -257,6 +246,26 @@ def test_a_wake_from_another_thread_ends_the_sleep_of_the_host() -> None:
     assert summary.jobs == 1
 
 
+def test_a_clock_that_somebody_else_moves_wakes_the_host() -> None:
+    """The host cannot know how long to sleep on such a clock: the move itself rings the bell."""
+    clock = ManualClock()
+    ended = threading.Event()
+
+    def move() -> None:
+        while not ended.is_set():
+            clock.advance(1.0)
+
+    thread = threading.Thread(target=move)
+    thread.start()
+    try:
+        printed, _ = run('sleep(1000); print("woke up")', clock=clock)
+    finally:
+        ended.set()
+        thread.join(GUARD)
+
+    assert printed == "woke up\n"
+
+
 def test_cancelling_a_task_cancels_the_job_that_it_waits_for() -> None:
     """A worker must not run on for a task that is gone."""
     promise: Promise[object] = Promise()
@@ -308,7 +317,7 @@ def test_a_failure_that_nobody_awaited_is_reported() -> None:
 def test_a_host_runs_one_program_after_another() -> None:
     """A failed program leaves nothing behind that the next one could stumble over."""
     written: list[str] = []
-    with Host(write=written.append, clock=JumpingClock(), starter=at_once) as host:
+    with Host(write=written.append, clock=ManualClock(auto_advance=True), starter=at_once) as host:
         with pytest.raises(GuestError, match="first"):
             host.run(Source("a", 'spawn sleep(9); pause(); throw "first"'))
         summary = host.run(Source("b", 'print("second")'))
