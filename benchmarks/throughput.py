@@ -48,12 +48,13 @@ def ours(size: int) -> float:
 
 
 def floor(size: int) -> float:
-    """One queue and as many threads that take calls from it."""
+    """A queue of calls, as many threads that take from it, a queue of what they return."""
     calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+    answers: SimpleQueue[None] = SimpleQueue()
 
     def work() -> None:
         for call in iter(calls.get, None):
-            call()
+            answers.put(call())
 
     threads = [threading.Thread(target=work) for _ in range(THREADS)]
     for thread in threads:
@@ -61,11 +62,14 @@ def floor(size: int) -> float:
     begin = perf_counter()
     for _ in range(size):
         calls.put(nothing)
+    for _ in range(size):
+        answers.get()
+    cost = (perf_counter() - begin) / size
     for _ in threads:
         calls.put(None)
     for thread in threads:
         thread.join()
-    return (perf_counter() - begin) / size
+    return cost
 
 
 def thread_pool(size: int) -> float:
