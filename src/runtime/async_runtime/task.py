@@ -11,7 +11,7 @@ import itertools
 import threading
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 
-from runtime.async_runtime.coroutines import as_pollable
+from runtime.async_runtime.coroutines import CoroutineFuture, as_pollable
 from runtime.async_runtime.failure import Failure, caught
 from runtime.async_runtime.future import Future, cancel_loser, checked
 from runtime.async_runtime.poll import PENDING, Poll
@@ -150,7 +150,9 @@ class Task(Future[T]):
                 self._poll = polled
             return polled
         if self._advance(TaskEvent.FAIL):
-            self._future = None
+            future, self._future = self._future, None
+            if isinstance(future, CoroutineFuture):  # it had no executor, so it never ran
+                future.cancel()
             self._failure = failure
         raise failure.view()
 
