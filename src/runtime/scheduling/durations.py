@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ("DurationCounter",)
 
+_LONGEST: Final = 1e9  # seconds
 _BUCKETS: Final = 48  # powers of two of a microsecond: up to nine years
 
 
@@ -29,8 +30,8 @@ class DurationCounter:
         self._maximum = 0.0
 
     def add(self, seconds: float) -> None:
-        """Count one duration; a negative one counts as 0."""
-        seconds = max(seconds, 0.0)
+        """Count one duration, a negative one as 0; never raises, whatever a clock says."""
+        seconds = min(seconds, _LONGEST) if seconds > 0.0 else 0.0  # NaN is not above 0 either
         self._buckets[min(int(seconds * 1e6).bit_length(), _BUCKETS - 1)] += 1
         self._samples += 1
         self._total += seconds

@@ -40,7 +40,9 @@ class JobQueue(Generic[JobT]):
 
     def __init__(self) -> None:
         self._jobs: deque[JobT] = deque()
-        self._shells = 0  # jobs in _jobs that are over; protected by the pool's lock
+        # Protected by the pool's lock. Counts each shell from `note_over` until it is taken out,
+        # also one that is over before it is pushed: so nothing here ever sets it back to 0.
+        self._shells = 0
         self.push: Callable[[JobT], None] = self._jobs.append
 
     def __len__(self) -> int:
@@ -51,6 +53,14 @@ class JobQueue(Generic[JobT]):
         """Tell whether `pop` is worth a try."""
         return bool(self._jobs)
 
+    def is_empty(self) -> bool:
+        """Tell whether no job waits; shells in front are taken out on the way."""
+        jobs = self._jobs
+        while jobs and jobs[0].is_over():
+            jobs.popleft()
+            self._shells -= 1
+        return not jobs
+
     def pop(self) -> JobT | None:
         """Take out the oldest job that is not over, or None where none waits."""
         jobs = self._jobs
@@ -58,12 +68,10 @@ class JobQueue(Generic[JobT]):
             try:
                 job = jobs.popleft()
             except IndexError:
-                self._shells = 0
                 return None
             if not job.is_over():
                 return job
-            if self._shells:
-                self._shells -= 1
+            self._shells -= 1
 
     def remove(self, job: JobT) -> bool:
         """Take one job out of the middle, to run it out of turn; False where `pop` was faster."""
@@ -74,29 +82,22 @@ class JobQueue(Generic[JobT]):
         return True
 
     def note_over(self) -> None:
-        """One waiting job has got its outcome without running."""
+        """One job has got its outcome while it waited, or was about to."""
         self._shells += 1
         if self._shells > _SWEEP_FROM and self._shells * 2 > len(self._jobs):
-            self._sweep()
+            self.snapshot()
 
     def drain(self) -> list[JobT]:
-        """Take out all jobs that are not over, oldest first."""
-        taken = self._take_all()
-        self._shells = 0
-        return taken
-
-    def snapshot(self) -> list[JobT]:
-        """Return the waiting jobs, oldest first; none is taken out."""
-        waiting = self._take_all()
-        self._jobs.extendleft(reversed(waiting))
-        self._shells = 0
-        return waiting
-
-    def _sweep(self) -> None:
-        self.snapshot()
-
-    def _take_all(self) -> list[JobT]:
-        """Empty the queue up to where it ends now; return what is not over."""
+        """Take out all jobs; return those that are not over, oldest first."""
         jobs = self._jobs
         # `push` may append meanwhile: what comes now stays behind what is taken out.
-        return [job for job in (jobs.popleft() for _ in range(len(jobs))) if not job.is_over()]
+        taken = [jobs.popleft() for _ in range(len(jobs))]
+        waiting = [job for job in taken if not job.is_over()]
+        self._shells -= len(taken) - len(waiting)
+        return waiting
+
+    def snapshot(self) -> list[JobT]:
+        """Return the waiting jobs, oldest first; only shells are taken out."""
+        waiting = self.drain()
+        self._jobs.extendleft(reversed(waiting))
+        return waiting

@@ -56,7 +56,7 @@ class PoolStatistics:
         failed: With an exception of their own.
         timed_out: By passing their deadline.
         cancelled: By being cancelled.
-        wait_time: From spawn to start, of every eighth job that ran.
+        wait_time: From spawn to start, of every eighth job that ran to its own end.
         run_time: From start to end, of the same jobs.
     """
 

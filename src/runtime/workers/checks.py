@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ("bind_arguments", "check_callable", "check_context", "check_name", "check_workers")
+__all__ = (
+    "bind_arguments",
+    "check_at_least_one",
+    "check_callable",
+    "check_context",
+    "check_name",
+    "check_workers",
+)
 
 # CO_COROUTINE, CO_ITERABLE_COROUTINE, CO_ASYNC_GENERATOR, as `inspect` names them
 _ASYNC_FLAGS: Final = 0x0080 | 0x0100 | 0x0200
@@ -38,7 +45,7 @@ def check_callable(func: object) -> None:
     inner: Any = func  # Any: whatever is wrapped
     while isinstance(inner, functools.partial):
         inner = inner.func
-    for one in (inner, getattr(type(inner), "__call__", None)):
+    for one in (inner, getattr(type(inner), "__call__", None)):  # noqa: B004 - the method itself
         one = getattr(one, "__func__", one)  # noqa: PLW2901 - the function of a method
         code = getattr(one, "__code__", None)
         if code is not None and code.co_flags & _ASYNC_FLAGS:
@@ -83,6 +90,22 @@ def bind_arguments(
     if not args and not kwargs:
         return func
     return functools.partial(func, *args, **(kwargs or {}))
+
+
+def check_at_least_one(name: str, value: object) -> int:
+    """Return *value* where it is a whole number from 1 on.
+
+    Raises:
+        TypeError: it is no whole number.
+        ValueError: it is below 1.
+    """
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(
+            f"{name} must be a whole number, got {value!r} ({type(value).__name__}): pass an int"
+        )
+    if value < 1:
+        raise ValueError(f"{name} must be 1 or more, got {value}")
+    return value
 
 
 def check_workers(max_workers: object) -> int:

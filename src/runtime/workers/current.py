@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 from runtime.async_runtime.waiters import ThreadWaker
 from runtime.backends.base import this_thread
-from runtime.clock import check_timeout
+from runtime.clock import SYSTEM_CLOCK, check_timeout
 from runtime.errors import CancelRequestedError, InvalidStateError
 from runtime.workers.handle_state import HandleState
-from runtime.workers.job import WorkerFuture
 from runtime.workers.options import JobOptions
 
 if TYPE_CHECKING:
-    from runtime.async_runtime.waker import Waker
+    from runtime.async_runtime.timers import Timer
+    from runtime.workers.job import WorkerFuture
 
 __all__ = ("CurrentJob", "current_job", "running_job")
 
@@ -53,9 +53,9 @@ class CurrentJob:
                 cleaning up: the outcome is then ``stopped``.
         """
         job = self._job
-        if job._state <= HandleState.RUNNING and job._options is not None:
-            if job._options.is_past(job._core.now()):  # ahead of the watcher
-                job.expire()
+        options = job._options
+        if options is not None and not job.is_over() and options.is_past(job._core.now()):
+            job.expire()  # ahead of the watcher
         if self.cancelled:
             raise CancelRequestedError(f"{job.label} was asked to stop ({job.state.label})")
 
@@ -68,13 +68,19 @@ class CurrentJob:
         """
         limit = check_timeout("seconds", seconds)
         job = self._job
+        core = job._core
         waker = ThreadWaker()
+        timer: Timer | None = None
+        if core.clock is not SYSTEM_CLOCK and limit is not None:  # its time may not be ours
+            timer, limit = core.deadlines.add(core.now() + limit, waker.wake), None
         # The job's own future is settled when it should stop: that is what wakes us early.
-        job._subscribe(cast("Waker", waker))  # cast: it needs wake() alone
+        job._subscribe(waker)
         try:
             waker.park(limit)
         finally:
-            job._unsubscribe(cast("Waker", waker))
+            job._unsubscribe(waker)
+            if timer is not None:
+                timer.cancel()
         self.check()
 
     def remaining(self) -> float:
@@ -107,7 +113,7 @@ def current_job() -> CurrentJob:
         InvalidStateError: it runs none.
     """
     job = running_job()
-    if job is None:
+    if job is None or job._ended_at is not None:  # a callback that runs after it is no part of it
         raise InvalidStateError(
             "Worker.current() was called outside of a job: call it from the function that a "
             "worker runs, on that worker's thread"

@@ -1,6 +1,9 @@
 """`Worker.spawn_all`: jobs that stand or fall together.
 
-Threads: members settle on any thread; whoever pops the last token, or the one right to fail, acts.
+Threads: members settle on any thread. Who does what is decided by who pops which token off a list,
+which is atomic: the last success, or the first failure, decides the outcome; of a
+failure and the end of spawning, whichever comes last tells it, for only then is known what
+became of each member.
 Source: worker-api-spec.md, section 2.2; ADR-004.
 """
 
@@ -10,14 +13,16 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from runtime.async_runtime.failure import Failure
 from runtime.async_runtime.outcome import CANCELLED, ERROR, OPEN, VALUE, OutcomeFuture
-from runtime.async_runtime.reports import UnhandledError
+from runtime.async_runtime.reports import UnhandledError, tell
+from runtime.async_runtime.running import FREE_THREADED, full_fence
+from runtime.clock import check_timeout
 from runtime.errors import CancellationError
-from runtime.workers.checks import check_callable
+from runtime.workers.checks import check_callable, check_name
 from runtime.workers.handle_state import HandleState, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from types import FrameType
+    from types import CodeType
 
     from runtime.async_runtime.waker import Waker
     from runtime.workers.job import WorkerFuture
@@ -27,19 +32,28 @@ __all__ = ("SpawnAll",)
 
 T = TypeVar("T")
 
+_STATE_FATES = {HandleState.SUCCEEDED: "had succeeded", HandleState.FAILED: "failed too"}
+_OUTCOME_FATES = {
+    Outcome.NEVER_RAN: "cancelled before they ran",
+    Outcome.ABANDONED: "asked to stop, and still running",
+    Outcome.STOPPED: "stopped",
+    Outcome.KILLED: "killed",
+    Outcome.FINISHED: "ended, and their results were dropped",
+}
+
 
 class _Member:
     """The waker of one job of a group."""
 
-    __slots__ = ("_group", "job")
+    __slots__ = ("_group", "_job")
 
     def __init__(self, group: SpawnAll[Any], job: WorkerFuture[Any]) -> None:
         self._group = group
-        self.job = job
+        self._job = job
 
     def wake(self) -> None:
         """The job has its outcome."""
-        self._group._member_settled(self.job)
+        self._group._member_settled(self._job)
 
 
 class SpawnAll(OutcomeFuture[list[T]]):
@@ -50,13 +64,22 @@ class SpawnAll(OutcomeFuture[list[T]]):
             failed before their turn came, are missing at the end.
     """
 
-    __slots__ = ("_decide", "_place", "_pool", "_tokens", "futures")
+    __slots__ = (
+        "_core",
+        "_decision",  # popped by whoever decides the outcome
+        "_failed",  # the job that failed first; set by who decided so
+        "_last_words",  # [0, 1]: popped when spawning ends and when a failure is seen; 0 tells it
+        "_place",
+        "_successes",  # one is popped for each; 0 is the last one
+        "_total",
+        "futures",
+    )
 
     def __init__(
         self,
         pool: WorkerPool,
         funcs: Iterable[Callable[[], T]],
-        frame: FrameType,
+        place: tuple[CodeType, int],
         timeout: float | None,
         name: str | None,
         run_timeout: float | None,
@@ -64,37 +87,49 @@ class SpawnAll(OutcomeFuture[list[T]]):
         self._outcome = OPEN
         self._waiters = None
         self._crowd = None
-        self._pool = pool
-        self._place = (frame.f_code, frame.f_lasti)
+        self._core = pool._core
+        self._place = place
+        self._failed: WorkerFuture[T] | None = None
         self.futures: list[WorkerFuture[T]] = []
         functions = list(funcs)
         for func in functions:  # all or none: a bad one must not leave half of them running
             check_callable(func)
-        self._tokens = [None] * len(functions)  # one is popped for each success
-        self._decide: list[None] = [None]  # popped by whoever decides the outcome
+        check_timeout("timeout", timeout)
+        check_timeout("run_timeout", run_timeout)
+        check_name(name)
+        self._total = len(functions)
+        self._successes = list(range(self._total))
+        self._decision = [None]
+        self._last_words = [0, 1]
         if not functions:
-            self._decide.pop()
+            self._decision.pop()
             self._publish(VALUE, [])
+            return
+        try:
+            self._spawn_members(pool, functions, timeout, name, run_timeout)
+        except BaseException:  # the pool takes no more jobs
+            self._cancel_members()
+            raise
+
+    def _spawn_members(
+        self,
+        pool: WorkerPool,
+        functions: list[Callable[[], T]],
+        timeout: float | None,
+        name: str | None,
+        run_timeout: float | None,
+    ) -> None:
         for index, func in enumerate(functions):
-            if self._outcome:
-                break  # one has failed already: the rest never runs
             job_name = None if name is None else f"{name}-{index}"
-            job = pool._spawn(
-                frame,
-                func,
-                timeout,
-                job_name,
-                run_timeout,
-                (),
-                None,
-                None,
-                False,
-                True,
-            )
+            job = pool._spawn(*self._place, func, timeout, job_name, run_timeout)
             self.futures.append(job)
             job._subscribe(cast("Waker", _Member(self, job)))  # cast: it needs wake() alone
-        if self._outcome == ERROR or self._outcome == CANCELLED:
-            self._cancel_members()  # those spawned while another thread saw the failure
+            if not self._decision and self._failed is not None:
+                break  # the rest never runs
+        if FREE_THREADED:
+            full_fence()  # the members are in the list before we look whether one has failed
+        if not self._last_words.pop():
+            self._tell_failure()
 
     def cancel(self) -> bool:
         """Cancel every job; False where there was an outcome already."""
@@ -106,81 +141,63 @@ class SpawnAll(OutcomeFuture[list[T]]):
 
     def _may_decide(self) -> bool:
         try:
-            self._decide.pop()
+            self._decision.pop()
         except IndexError:
             return False
         return True
 
     def _member_settled(self, job: WorkerFuture[T]) -> None:
         if job._outcome == VALUE:
-            self._tokens.pop()
-            if not self._tokens and self._may_decide():
-                self._publish(VALUE, [cast("T", one._value) for one in self.futures_in_order()])
+            if not self._successes.pop() and self._may_decide():
+                self._publish(VALUE, [cast("T", one._value) for one in self.futures])
             return
         if not self._may_decide():
             job._failure().mark_observed()  # the first failure speaks for all
             return
-        self._cancel_members()
-        self._publish(ERROR, self._failure_of(job))
-
-    def futures_in_order(self) -> list[WorkerFuture[T]]:
-        """Return the futures; complete once all have succeeded."""
-        return self.futures
+        self._failed = job
+        if not self._last_words.pop():
+            self._tell_failure()
 
     def _cancel_members(self) -> None:
         for job in self.futures:
             job.cancel()
 
-    def _failure_of(self, failed: WorkerFuture[T]) -> Failure:
-        """Return the failure of the group: the job's own error, with notes on the others."""
+    def _tell_failure(self) -> None:
+        """Cancel the others, then publish: all members that there will ever be are there."""
+        failed = cast("WorkerFuture[T]", self._failed)
+        self._cancel_members()
         error = failed._failure().view()
         trace = error.__traceback__
         error.add_note(f"{failed.label} of spawn_all failed (spawned at {failed.place})")
-        for text, jobs in self._by_fate(failed).items():
-            if jobs:
-                error.add_note(f"{text}: {', '.join(jobs)}")
-        missing = len(self._tokens) and self._unspawned()
-        if missing:
-            error.add_note(f"never spawned: {missing} more")
-        hook, place, label = self._pool._core.on_unhandled, self._place, "spawn_all"
+        for fate, labels in self._fates().items():
+            error.add_note(f"{fate}: {', '.join(labels)}")
+        if len(self.futures) < self._total:
+            error.add_note(f"never spawned: {self._total - len(self.futures)} more")
+        if failed.cancelled():
+            self._publish(CANCELLED, Failure(error, trace))
+            return
+        hook, place = self._core.on_unhandled, self._place
 
         def report(failure: Failure) -> None:
-            hook(UnhandledError(failure.error, label, place))
+            tell(hook, UnhandledError(failure.error, "spawn_all", place))
 
-        return Failure(error, trace, report)
+        self._publish(ERROR, Failure(error, trace, report))
 
-    def _by_fate(self, failed: WorkerFuture[T]) -> dict[str, list[str]]:
-        fates: dict[str, list[str]] = {
-            "had succeeded": [],
-            "cancelled before they ran": [],
-            "asked to stop, and still running": [],
-            "stopped": [],
-            "failed too": [],
-        }
+    def _fates(self) -> dict[str, list[str]]:
+        """Return what became of the others, in words, and whom that befell."""
+        fates: dict[str, list[str]] = {}
         for job in self.futures:
-            if job is failed:
-                continue
-            if job._state == HandleState.SUCCEEDED:
-                fates["had succeeded"].append(job.label)
-            elif job.outcome is Outcome.NEVER_RAN:
-                fates["cancelled before they ran"].append(job.label)
-            elif job.outcome is Outcome.ABANDONED:
-                fates["asked to stop, and still running"].append(job.label)
-            elif job._state == HandleState.CANCELLED:
-                fates["stopped"].append(job.label)
-            else:
-                fates["failed too"].append(job.label)
+            outcome = job.outcome
+            if job is not self._failed and outcome is not None:
+                fate = _STATE_FATES.get(job.state) or _OUTCOME_FATES[outcome]
+                fates.setdefault(fate, []).append(job.label)
         return fates
-
-    def _unspawned(self) -> int:
-        total = len(self._tokens) + sum(job._state == HandleState.SUCCEEDED for job in self.futures)
-        return max(total - len(self.futures), 0)
 
     def _abandoned(self) -> None:
         """The task that awaited this was cancelled: nobody waits for the jobs."""
-        if not self._waiters:
+        if not self._waiting():
             self.cancel()
 
     def __repr__(self) -> str:
         words = ("pending", "ready", "failed", "cancelled")
-        return f"<SpawnAll of {len(self.futures)} {words[self._outcome]}>"
+        return f"<SpawnAll of {self._total} {words[self._outcome]}>"

@@ -1,7 +1,7 @@
 """The states of one job, and the only function that says how they change (ADR-013).
 
-`TRANSITIONS` is the readable source, walked by tests and printed in state-machines.md; `NEXT` is the
-same table compiled for the hot path, where every job passes twice.
+`TRANSITIONS` is the readable source, walked by tests and printed in state-machines.md; `NEXT` is
+the same table compiled for the hot path, where every job passes twice.
 Source: worker-api-spec.md, section 3; state-machines.md, section "Job".
 """
 

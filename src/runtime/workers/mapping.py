@@ -2,6 +2,8 @@
 
 Backpressure: at most *window* jobs exist; items are read when a job may be made for
 them. A finished chunk counts until its results have been taken.
+Threads: one consumer; the workers' threads touch nothing but `_Arrivals`.
+Invariant: a job on its way does not keep the iterator alive: dropping that cancels it.
 Source: worker-api-spec.md, section 2.3.
 """
 
@@ -9,26 +11,38 @@ from __future__ import annotations
 
 from collections import deque
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from runtime.async_runtime.future import Future
 from runtime.async_runtime.promise import Promise
 from runtime.clock import check_timeout
-from runtime.workers.checks import check_callable
+from runtime.workers.checks import check_at_least_one, check_callable, check_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from types import FrameType
+    from types import CodeType, TracebackType
+    from typing import Self
 
+    from runtime.async_runtime.promise import PromiseFuture
     from runtime.workers.job import WorkerFuture
     from runtime.workers.worker_pool import WorkerPool
 
-__all__ = ("MapResults",)
+__all__ = ("MapOptions", "MapResults")
 
 T = TypeVar("T")
 U = TypeVar("U")
 
 _PER_WORKER = 4  # the default window: enough to keep a worker busy while results are taken
+
+
+class MapOptions(NamedTuple):
+    """The options of `Worker.map`; see there."""
+
+    timeout: float | None
+    chunksize: int
+    window: int | None
+    name: str | None
+    ordered: bool
 
 
 class _Chunk(Generic[T, U]):
@@ -46,41 +60,69 @@ class _Chunk(Generic[T, U]):
         return [func(item) for item in self._items]
 
 
-class MapResults(Generic[U]):
-    """The results of `Worker.map`: an iterator, for one consumer; see there."""
+class _Arrivals(Generic[U]):
+    """Jobs that have ended, in that order; for the unordered form."""
 
-    def __init__(  # noqa: PLR0913 - made by Worker.map only
+    __slots__ = ("_ended", "_signal")
+
+    def __init__(self) -> None:
+        self._ended: deque[WorkerFuture[list[U]]] = deque()  # filled by the workers' threads
+        self._signal: Promise[None] = Promise()  # settled once _ended has got one more
+
+    def add(self, job: Any) -> None:  # noqa: ANN401 - Any: a callback's own type is wider
+        """Keep *job*, which has ended; on any thread."""
+        self._ended.append(job)
+        self._signal.try_resolve(None)
+
+    def pop(self) -> WorkerFuture[list[U]] | None:
+        """Return the next one, or None: then `signal` is settled when there is one."""
+        if self._signal.is_completed():
+            self._signal = Promise()  # before _ended is looked at: no signal is lost
+        return self._ended.popleft() if self._ended else None
+
+    @property
+    def signal(self) -> PromiseFuture[None]:
+        """What to wait for when there is none."""
+        return self._signal.future()
+
+
+class MapResults(Generic[U]):
+    """The results of `Worker.map`: an iterator, for one consumer; see there.
+
+    Also a context manager, for who leaves the loop early: it is closed at the end of the block.
+    """
+
+    def __init__(
         self,
         pool: WorkerPool,
         func: Callable[[Any], U],
         items: Iterable[Any],
-        frame: FrameType,
-        timeout: float | None,
-        chunksize: int,
-        window: int | None,
-        name: str | None,
-        *,
-        ordered: bool,
+        place: tuple[CodeType, int],
+        options: MapOptions,
     ) -> None:
         self._jobs: deque[WorkerFuture[list[U]]] = deque()  # on their way, oldest first
+        self._ready: deque[U] = deque()  # results of the chunk that is being handed out
+        self._items: Iterator[Any] | None = None  # None: all are read
+        self._closed = False
         check_callable(func)
-        self._timeout = check_timeout("timeout", timeout)
-        self._chunksize = _at_least_one("chunksize", chunksize)
-        wanted = pool.max_workers * _PER_WORKER if window is None else window
-        self._window = _at_least_one("window", wanted)
+        check_timeout("timeout", options.timeout)
+        check_name(options.name)
+        self._chunksize = check_at_least_one("chunksize", options.chunksize)
+        wanted = pool.max_workers * _PER_WORKER if options.window is None else options.window
+        self._window = check_at_least_one("window", wanted)
         self._pool = pool
         self._func = func
-        self._items: Iterator[Any] | None = iter(items)  # None: all are read
-        self._frame = frame
-        self._name = name
-        self._ordered = ordered
-        self._ended: deque[WorkerFuture[list[U]]] = deque()  # filled by the workers' threads
-        self._signal: Promise[None] = Promise()  # resolved when _ended gets one more
-        self._ready: deque[U] = deque()  # results of the chunk that is being handed out
-        self._closed = False
+        self._place = place
+        self._timeout = options.timeout
+        self._name = options.name
+        self._arrivals: _Arrivals[U] | None = None if options.ordered else _Arrivals()
+        self._source_error: BaseException | None = None  # what reading on would raise again
+        self._items = iter(items)
         self._fill()
+        if not self._jobs and self._source_error is not None:
+            raise self._end(self._source_error)
 
-    def __iter__(self) -> MapResults[U]:
+    def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> U:
@@ -88,100 +130,123 @@ class MapResults(Generic[U]):
 
         Raises:
             StopIteration: there are no more.
-            BaseException: what the function raised; the iterator has ended then.
+            BaseException: what the function or the items raised; the iterator has ended then.
         """
         while not self._ready:
-            job = self._next_job()
-            if job is None:
+            if not self._jobs:
+                self._check_end()
                 raise StopIteration
-            if not job.done() and not self._ordered:
-                self._signal.future().result()
+            if self._arrivals is None:
+                self._take(self._jobs[0])
                 continue
-            self._take(job)
+            job = self._arrivals.pop()
+            if job is not None:
+                self._take(job)
+            else:
+                self._wait(self._arrivals.signal)
         return self._ready.popleft()
 
-    def __aiter__(self) -> MapResults[U]:
+    def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> U:
-        """Return the next result, awaiting it on an executor."""
+        """Return the next result, awaiting it on an executor; otherwise as `__next__`."""
         while not self._ready:
-            job = self._next_job()
-            if job is None:
+            if not self._jobs:
+                self._check_end()
                 raise StopAsyncIteration
-            if not job.done():
-                await Future.all_settled([job if self._ordered else self._signal.future()])
-                continue
-            self._take(job)
+            arrivals = self._arrivals
+            job = self._jobs[0] if arrivals is None else arrivals.pop()
+            if job is not None and job.done():
+                self._take(job)
+            else:
+                waited: list[Future[Any]] = [self._jobs[0] if arrivals is None else arrivals.signal]
+                await Future.all_settled(waited)  # neither raises nor cancels what it waits for
         return self._ready.popleft()
 
     def close(self) -> None:
         """Cancel what is on its way, and end. May be called twice."""
         self._closed = True
         self._items = None
+        self._source_error = None
+        self._ready.clear()
         jobs, self._jobs = self._jobs, deque()
-        self._ended.clear()
         for job in jobs:
             job.cancel()
 
-    def _next_job(self) -> WorkerFuture[list[U]] | None:
-        """Return the job to take results from, which may not be done; None at the end."""
-        if not self._jobs:
-            self._fill()
-        if not self._jobs:
-            return None
-        if self._ordered:
-            return self._jobs[0]
-        if self._signal.is_completed():
-            self._signal = Promise()  # before _ended is looked at: no signal is lost
-        return self._ended[0] if self._ended else self._jobs[0]
+    def _wait(self, signal: PromiseFuture[None]) -> None:
+        try:
+            signal.result()
+        except BaseException:  # Ctrl-C
+            self.close()
+            raise
 
     def _take(self, job: WorkerFuture[list[U]]) -> None:
         """Take the results of *job*, waiting for them, and put new jobs in its place."""
         try:
             results = job.result()
-        except StopIteration as error:  # must not look like the end
-            self.close()
-            raise RuntimeError("the mapped function raised StopIteration") from error
-        except BaseException:
-            self.close()
-            raise
+        except BaseException as error:  # noqa: BLE001 - raised again, as the end of the iterator
+            raise self._end(error) from error.__cause__
         self._jobs.remove(job)
-        if not self._ordered:
-            self._ended.remove(job)
         self._ready.extend(results)
         self._fill()
+
+    def _check_end(self) -> None:
+        """Nothing is on its way: raise what the items have raised in the end."""
+        if self._source_error is not None:
+            raise self._end(self._source_error)
+
+    def _end(self, error: BaseException) -> BaseException:
+        """Close, and return what to raise; the one error speaks for all."""
+        for job in self._jobs:
+            if job.done():
+                job.exception(0)
+        self.close()
+        if isinstance(error, (StopIteration, StopAsyncIteration)):  # must not look like the end
+            ended = RuntimeError(f"the mapped function or its items raised {error!r}")
+            ended.__cause__ = error
+            return ended
+        return error
 
     def _fill(self) -> None:
         """Make jobs until the window is full or the items are all read."""
         while self._items is not None and len(self._jobs) < self._window:
-            try:
-                chunk = list(islice(self._items, self._chunksize))
-            except BaseException:  # the user's iterable raised: what is on its way is not wanted
-                self.close()
-                raise
+            chunk = self._read_chunk(self._items)
             if not chunk:
-                self._items = None
                 return
-            job = self._pool._spawn(
-                self._frame,
-                _Chunk(self._func, chunk),
-                self._timeout,
-                self._name,
-                None,
-                (),
-                None,
-                None,
-                False,
-                True,
-            )
+            try:
+                job = self._pool._spawn(
+                    *self._place, _Chunk(self._func, chunk), self._timeout, self._name
+                )
+            except BaseException as error:  # noqa: BLE001 - raised at its place
+                self._items, self._source_error = None, error
+                return
             self._jobs.append(job)
-            if not self._ordered:
-                job.add_done_callback(self._job_ended)
+            if self._arrivals is not None:
+                job.add_done_callback(self._arrivals.add)
 
-    def _job_ended(self, job: Any) -> None:  # Any: the callback's own type is wider
-        self._ended.append(job)
-        self._signal.try_resolve(None)
+    def _read_chunk(self, items: Iterator[Any]) -> list[Any]:
+        """Return the next few items; none is lost where reading on raises."""
+        chunk: list[Any] = []
+        try:
+            for item in islice(items, self._chunksize):
+                chunk.append(item)  # noqa: PERF402 - what is there when it raises counts
+        except BaseException as error:  # noqa: BLE001 - raised at its place
+            self._source_error = error
+        if len(chunk) < self._chunksize:
+            self._items = None
+        return chunk
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
 
     def __del__(self) -> None:
         self.close()
@@ -189,11 +254,3 @@ class MapResults(Generic[U]):
     def __repr__(self) -> str:
         state = "closed" if self._closed else f"{len(self._jobs)} job(s) on their way"
         return f"<MapResults {state}>"
-
-
-def _at_least_one(name: str, value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be a whole number, got {value!r}: pass an int")
-    if value < 1:
-        raise ValueError(f"{name} must be 1 or more, got {value}")
-    return value

@@ -9,8 +9,9 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any, cast
 
+from runtime.async_runtime.outcome import VALUE
 from runtime.backends.interrupts import Interrupts
-from runtime.errors import WorkerTimeoutError
+from runtime.errors import CancelRequestedError, WorkerTimeoutError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
     from runtime.async_runtime.promise import Promise
     from runtime.async_runtime.timers import Timer
     from runtime.workers.job import WorkerFuture
+    from runtime.workers.job_record import JobRecord
 
-__all__ = ("JobOptions",)
+__all__ = ("JobOptions", "deadline_of", "forward")
 
 
 class JobOptions:
@@ -73,12 +75,19 @@ class JobOptions:
         if self.deadline is not None:
             self.timer = job._core.deadlines.add(self.deadline, job.expire)
 
+    def follow_promise(self, job: WorkerFuture[Any]) -> None:  # Any: any job
+        """Cancel *job* where the promise of its handle is settled, or cancelled, by other means."""
+        if self.forward is not None:
+            self.forward.future().add_done_callback(lambda _: job.cancel())
+
     def before_run(self, job: WorkerFuture[Any]) -> bool:  # Any: any job
         """On the slot, before the function: False where the time is up already."""
         now = job._core.now()
-        if self.is_past(now):
-            job.expire_unrun()
+        if job.is_over() or self.is_past(now):
+            job.skip()
             return False
+        if self.interrupt:
+            job._func = self._interruptible(job)
         if self.run_timeout is not None:
             limit = now + self.run_timeout
             if self.deadline is None or limit < self.deadline:
@@ -91,7 +100,8 @@ class JobOptions:
                     self.timer.cancel()
         return True
 
-    def interruptible(self, job: WorkerFuture[Any]) -> Callable[[], Any]:  # Any: any job
+    @staticmethod
+    def _interruptible(job: WorkerFuture[Any]) -> Callable[[], Any]:  # Any: any job
         """Return the job's function inside the window in which it may be interrupted."""
         func = cast("Callable[[], Any]", job._func)
         slot = cast("Any", job.slot)  # Any: only a slot that can interrupt has this
@@ -99,15 +109,13 @@ class JobOptions:
             return func
         if slot.interrupts is None:
             slot.interrupts = Interrupts()
-        return functools.partial(slot.interrupts.call, job, func)
+        return functools.partial(slot.interrupts.call, job, functools.partial(_unless, job, func))
 
     def is_past(self, now: float) -> bool:
         """Tell whether the deadline has come."""
         return self.deadline is not None and now >= self.deadline
 
-    def timeout_error(
-        self, job: WorkerFuture[Any], now: float
-    ) -> WorkerTimeoutError:  # Any: any job
+    def timeout_error(self, job: JobRecord[Any], now: float) -> WorkerTimeoutError:  # Any: any job
         """Return the error of this job's expiry."""
         begin = job._started_at if self.since == "start" else job._queued_at
         elapsed = now - (job._queued_at if begin is None else begin)
@@ -116,7 +124,7 @@ class JobOptions:
             error.add_note(f"this limit was left of the deadline of {self.inherited_from}")
         return error
 
-    def after_run(self, job: WorkerFuture[Any]) -> None:  # Any: any job
+    def after_run(self, job: JobRecord[Any]) -> None:  # Any: any job
         """There is an outcome: let go of the timer, tell the promise of a handle made by hand."""
         if self.timer is not None:
             self.timer.cancel()
@@ -124,21 +132,24 @@ class JobOptions:
             forward(job, self.forward)
 
 
+def _unless(job: WorkerFuture[Any], func: Callable[[], Any]) -> object:  # Any: any job
+    """Call *func*, unless *job* was over before its window was open: nobody could interrupt it."""
+    if job.is_over():
+        raise CancelRequestedError(f"{job.label} was asked to stop ({job.state.label})")
+    return func()
+
+
 def deadline_of(job: WorkerFuture[Any] | None) -> float | None:  # Any: any job
-    """Return the deadline that a job spawned from *job* inherits."""
-    if job is None or job._options is None:
+    """Return the deadline that a job spawned from *job* inherits.
+
+    None once its function has returned: a callback that runs then is no part of it.
+    """
+    if job is None or job._options is None or job._ended_at is not None:
         return None
     return job._options.deadline
 
 
-def forward(job: WorkerFuture[Any], promise: Promise[Any]) -> None:  # Any: any job
-    """Settle *promise* like *job*, where it is still open."""
-    if promise.is_completed():
-        return
-    error = job.exception(0)
-    if error is None:
-        promise.try_resolve(job.result(0))
-    elif job.cancelled():
-        promise.cancel()
-    else:
-        promise.try_reject(error)
+def forward(job: JobRecord[Any], promise: Promise[Any]) -> None:  # Any: any job
+    """Settle *promise* like *job*, where it is still open. Whoever reads either has seen it."""
+    outcome = job._outcome
+    promise.future()._settle(outcome, job._value if outcome == VALUE else job._failure())

@@ -69,8 +69,10 @@ class PoolCore:
                 self._deadlines = DeadlineQueue(self.clock)
             return self._deadlines
 
-    def sample(self, queued_at: float, started_at: float, ended_at: float) -> None:
-        """Count the times of one job. Needs lock."""
+    def sample(self, queued_at: float, started_at: float | None, ended_at: float) -> None:
+        """Count the times of one job. Needs lock; never raises."""
+        if started_at is None:
+            return
         self.wait_time.add(started_at - queued_at)
         self.run_time.add(ended_at - started_at)
 

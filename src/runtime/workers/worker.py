@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any, TypeVar, final
 
 from runtime.workers.current import CurrentJob, current_job
 from runtime.workers.group import SpawnAll
-from runtime.workers.mapping import MapResults
+from runtime.workers.mapping import MapOptions, MapResults
 from runtime.workers.worker_pool import WorkerPool
 
 if TYPE_CHECKING:
     import contextvars
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from typing import Unpack
 
     from runtime.workers.job import WorkerFuture
+    from runtime.workers.pool_backends import PoolOptions
 
 __all__ = ("Worker",)
 
@@ -54,8 +56,10 @@ class Worker:
         """
         if pool is None:
             pool = WorkerPool._global_pool or WorkerPool.get_global()
+        frame = _getframe(1)
         return pool._spawn(
-            _getframe(1),
+            frame.f_code,
+            frame.f_lasti,
             func,
             timeout,
             name,
@@ -92,9 +96,16 @@ class Worker:
 
         Raises:
             TypeError: one of *funcs* cannot be run; then none is.
+            PoolShutdownError: the pool takes no more jobs; those spawned so far are cancelled.
         """
+        frame = _getframe(1)
         return SpawnAll(
-            pool or WorkerPool.get_global(), funcs, _getframe(1), timeout, name, run_timeout
+            pool or WorkerPool.get_global(),
+            funcs,
+            (frame.f_code, frame.f_lasti),
+            timeout,
+            name,
+            run_timeout,
         )
 
     @staticmethod
@@ -123,16 +134,22 @@ class Worker:
 
         Returns:
             An iterator (plain, and for ``async for`` on an executor). The first error ends it,
-            at the place of its item where *ordered*; jobs under way are cancelled then, and also
-            when it is closed or dropped.
+            at the place of its item where *ordered*; what *items* raises comes after the results
+            of what it had given. Jobs under way are cancelled then, and also when it is closed
+            or dropped.
 
         Raises:
             TypeError: *func* cannot be run, or *items* is not iterable.
             ValueError: *chunksize* or *window* is below 1.
+            PoolShutdownError: the pool takes no more jobs.
         """
-        chosen = pool or WorkerPool.get_global()
+        frame = _getframe(1)
         return MapResults(
-            chosen, func, items, _getframe(1), timeout, chunksize, window, name, ordered=ordered
+            pool or WorkerPool.get_global(),
+            func,
+            items,
+            (frame.f_code, frame.f_lasti),
+            MapOptions(timeout, chunksize, window, name, ordered),
         )
 
     @staticmethod
@@ -151,8 +168,8 @@ class Worker:
 
     @staticmethod
     def configure_pool(
-        max_workers: int | None = None, **options: Any
-    ) -> WorkerPool:  # Any: see WorkerPool
+        max_workers: int | None = None, **options: Unpack[PoolOptions]
+    ) -> WorkerPool:
         """Make the default pool with these options, before its first use.
 
         Raises:

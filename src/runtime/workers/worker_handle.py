@@ -5,13 +5,13 @@ Source: worker-api-spec.md, section 3; ADR-013.
 
 from __future__ import annotations
 
-import contextvars
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from runtime.async_runtime.promise import Promise
 from runtime.async_runtime.reports import log_unhandled
 from runtime.clock import SYSTEM_CLOCK, check_timeout
 from runtime.errors import CancellationError
+from runtime.workers.checks import check_name
 from runtime.workers.handle_state import HandleState
 from runtime.workers.job import WorkerFuture
 from runtime.workers.options import JobOptions
@@ -53,9 +53,11 @@ class WorkerHandle(Generic[T]):
         clock: Where the times come from.
 
     Raises:
+        TypeError: an argument is of the wrong type.
         ValueError: *timeout* is negative or NaN.
 
-    All times are seconds on the clock (monotonic); only differences mean anything.
+    Handles of one job are equal. All times are seconds on the clock (monotonic); only differences
+    mean anything.
     """
 
     __slots__ = ("_job", "_promise")
@@ -69,13 +71,17 @@ class WorkerHandle(Generic[T]):
         *,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
+        if isinstance(worker_id, bool) or not isinstance(worker_id, int):
+            raise TypeError(
+                f"worker_id must be a whole number, got {worker_id!r}: a pool gives one that is "
+                "free with get_next_worker_id()"
+            )
+        check_name(name)
         options = JobOptions(check_timeout("timeout", timeout), forward=promise)
         if options.timeout is not None:
             options.deadline = clock.now() + options.timeout
         core = PoolCore(clock, log_unhandled)
-        job: WorkerFuture[T] = WorkerFuture(
-            core, None, name, contextvars.copy_context(), None, 0, options
-        )
+        job: WorkerFuture[T] = WorkerFuture(core, None, name, None, None, 0, options)
         job.worker_id = worker_id
         self._job = job
         self._promise: Promise[T] | None = promise
@@ -214,6 +220,12 @@ class WorkerHandle(Generic[T]):
     def cancel(self) -> bool:
         """Settle as cancelled, at once; False: it was over already. See `outcome`."""
         return self._job.cancel()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, WorkerHandle) and other._job is self._job
+
+    def __hash__(self) -> int:
+        return hash(self._job)
 
     def __repr__(self) -> str:
         job = self._job

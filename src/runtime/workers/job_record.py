@@ -1,0 +1,265 @@
+"""What is known of one job, and how it is settled: the state machine behind future and handle.
+
+Owns: the state, the outcome, the times. What a backend does with the job is in `job`.
+Locks: ``_state`` and what is noted with it change under the pool's lock (``_core.lock``,
+re-entrant); waking, calling back and telling the backend happen outside of it. Whoever made the
+transition publishes, so it happens once.
+Invariant: under the lock nothing is called between looking at the state and assigning it. A signal
+handler or a finalizer runs between two calls, and may settle this very job.
+Source: worker-api-spec.md, section 3; ADR-013.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+
+from runtime.async_runtime.failure import Failure
+from runtime.async_runtime.outcome import CANCELLED, ERROR, VALUE, OutcomeFuture
+from runtime.async_runtime.places import describe_place
+from runtime.async_runtime.reports import UnhandledError, tell
+from runtime.errors import CancellationError, CancelRequestedError, ForkedError
+from runtime.workers.handle_state import (
+    IMPOSSIBLE,
+    NEXT,
+    HandleEvent,
+    HandleState,
+    Outcome,
+    next_state,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextvars import Context
+    from types import CodeType
+
+    from runtime.backends.base import SlotView
+    from runtime.workers.options import JobOptions
+    from runtime.workers.pool_core import PoolCore
+
+__all__ = ("JobRecord",)
+
+T = TypeVar("T")
+
+# Plain ints for the hot path; an IntEnum member compares and indexes more slowly.
+_RUNNING: Final = int(HandleState.RUNNING)
+_FAILED: Final = int(HandleState.FAILED)
+_RESULTS: Final = (HandleEvent.SUCCEED, HandleEvent.FAIL)
+
+
+class JobRecord(OutcomeFuture[T]):
+    """One job, whoever looks at it or settles it. Thread-safe; made by `job.WorkerFuture`."""
+
+    __slots__ = (
+        "_code",  # with _instruction: where it was spawned
+        "_context",
+        "_core",
+        "_ended_at",  # when the function returned, or the job was over without it
+        "_func",  # None once it is not needed any more: frees what it holds
+        "_instruction",
+        "_late",  # how the function ended, where not by itself; counts if the job was over first
+        "_options",  # None for a job without any
+        "_queued_at",
+        "_started_at",
+        "_state",  # an int of HandleState; protected by the lock
+        "name_given",
+        "slot",  # where it runs
+        "worker_id",
+    )
+
+    # Declared here, set by WorkerFuture.__init__: one call less for each job.
+    _code: CodeType | None
+    _context: Context | None
+    _core: PoolCore
+    _ended_at: float | None
+    _func: Callable[[], T] | None
+    _instruction: int
+    _late: Outcome | None
+    _options: JobOptions | None
+    _queued_at: float
+    _started_at: float | None
+    _state: int
+    name_given: str | None
+    slot: SlotView | None
+    worker_id: int
+
+    # ---- settling -------------------------------------------------------------------------
+
+    def complete(self, value: T) -> bool:
+        """Settle with *value*; False: another outcome came first and stands."""
+        before = self._advance(HandleEvent.SUCCEED)
+        if before is None:
+            return False
+        self._finish(VALUE, value, before)
+        return True
+
+    def fail(self, error: BaseException) -> bool:
+        """Settle with *error*; False: another outcome came first and stands."""
+        if isinstance(error, CancelRequestedError):
+            self._late = Outcome.STOPPED
+        before = self._advance(HandleEvent.FAIL)
+        if before is None:
+            return False
+        self._finish(ERROR, self._new_failure(error), before)
+        return True
+
+    def cancel(self) -> bool:
+        """Settle as cancelled, at once; False where there was an outcome already.
+
+        A queued job never runs. A running one sees the request (`Worker.current`); what it
+        does after this is dropped, and `outcome` tells the truth about it.
+        """
+        before = self._advance(HandleEvent.CANCEL)
+        if before is None:
+            return False
+        self._finish(CANCELLED, None, before)
+        return True
+
+    def expire(self) -> bool:
+        """Settle as timed out; False where there was an outcome already."""
+        options = cast("JobOptions", self._options)
+        now = self._core.now()
+        before = self._advance(HandleEvent.EXPIRE)
+        if before is None:
+            return False
+        self._finish(ERROR, self._new_failure(options.timeout_error(self, now)), before)
+        return True
+
+    def start(self) -> bool:
+        """Claim the job by hand; False where it is over. For backends of one's own."""
+        return self._advance(HandleEvent.START) is not None
+
+    def _advance(self, event: HandleEvent) -> int | None:
+        """Make one transition; return the state before it, or None where it came too late."""
+        core = self._core
+        with core.lock:
+            if core is not self._core:  # a handle made by hand has just got its pool
+                return self._advance(event)
+            before = self._state
+            after = NEXT[before][event]
+            if after >= 0:
+                self._state = after
+                core.done[after] += 1
+            # Where a slot runs the function, the slot notes its end. Without one it has ended
+            # when there is a result, be it too late, and is over where it never began.
+            is_end = self.slot is None and (event in _RESULTS or before < _RUNNING < after)
+            if after == _RUNNING:
+                self._started_at = core.now()
+            elif is_end and self._ended_at is None:
+                self._ended_at = core.now()
+        if is_end:
+            self._func = self._context = None  # outside of the lock: it may free anything
+        if after == IMPOSSIBLE:
+            next_state(HandleState(before), event)  # raises: a bug
+        return before if after >= 0 else None
+
+    def _finish(self, outcome: int, value: object, before: int) -> None:
+        """Somebody other than its slot has settled this: publish it, tell the backend."""
+        try:
+            self._publish_over(outcome, value)
+        finally:
+            self._tell_backend(before)
+
+    def _publish_over(self, outcome: int, value: object) -> None:
+        """Publish, outside of the lock. Whoever waits may raise; the rest is done all the same."""
+        try:
+            self._publish(outcome, value)
+        finally:
+            if self._options is not None:
+                self._options.after_run(self)
+
+    def _tell_backend(self, before: int) -> None:
+        backend = self._core.backend
+        if backend is not None:
+            backend.note_over(cast("Any", self), was_running=before == _RUNNING)  # Any: a JobSink
+
+    def _settle(self, outcome: int, value: object) -> bool:
+        """What the handle's promise does; see `Promise`."""
+        if outcome == VALUE:
+            return self.complete(cast("T", value))
+        if outcome == CANCELLED:
+            return self.cancel()
+        return self.fail(cast("Failure", value).error)
+
+    def lose_in_fork(self) -> None:
+        """In a forked child: settle, and wake nobody: who waits is in the parent."""
+        if self._outcome:
+            return
+        error = ForkedError(
+            f"{self.label} runs in the parent process: this forked child never sees its result; "
+            "spawn again here"
+        )
+        self._state = _FAILED
+        self._value = Failure(error)
+        self._outcome = ERROR
+        self._func = self._context = None
+
+    # ---- errors ---------------------------------------------------------------------------
+
+    def _new_failure(self, error: BaseException) -> Failure:
+        """Return what readers get; told to the pool's hook where nobody reads it."""
+        hook, label, place = self._core.on_unhandled, self.label, (self._code, self._instruction)
+
+        def report(failure: Failure) -> None:
+            tell(hook, UnhandledError(failure.error, label, place))
+
+        return Failure(error, error.__traceback__, report)
+
+    def _failure(self) -> Failure:
+        if self._outcome == CANCELLED:  # made for who reads it: cancelling itself stays cheap
+            return Failure(CancellationError(f"{self.label} was cancelled"))
+        return cast("Failure", self._value)
+
+    def _abandoned(self) -> None:
+        """The task that awaited this was cancelled: see ``cancel_on_abandon``."""
+        options = self._options
+        if (options is None or options.cancel_on_abandon) and not self._waiting():
+            self.cancel()
+
+    # ---- looking --------------------------------------------------------------------------
+
+    def is_over(self) -> bool:
+        """Tell whether there is an outcome; then the function need not run."""
+        return self._state > _RUNNING
+
+    @property
+    def state(self) -> HandleState:
+        """The state now; another thread may change it right after."""
+        return HandleState(self._state)
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """What became of the function; None until the job has an outcome.
+
+        Of a job that was cancelled or has timed out it is `Outcome.ABANDONED` for as long
+        as the function runs, and then the way in which it ended.
+        """
+        with self._core.lock:  # state and times of one moment
+            if self._state <= _RUNNING:
+                return None
+            if self._started_at is None:
+                return Outcome.NEVER_RAN
+            if self._ended_at is None:
+                return Outcome.ABANDONED
+            if self._late is Outcome.STOPPED and self._state <= _FAILED:
+                return Outcome.FINISHED  # nobody had asked it to stop
+            return self._late or Outcome.FINISHED
+
+    @property
+    def name(self) -> str:
+        """The name given to spawn, or ``worker-<id>``."""
+        return self.name_given or f"worker-{self.worker_id}"
+
+    @property
+    def label(self) -> str:
+        """Who this is, for messages."""
+        if self.name_given is None:
+            return f"worker {self.worker_id}"
+        return f"worker {self.worker_id} {self.name_given!r}"
+
+    @property
+    def place(self) -> str:
+        """Where it was spawned: ``file:line in function``."""
+        return describe_place(self._code, self._instruction)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.worker_id} {self.name!r} {self.state.label}>"

@@ -1,0 +1,211 @@
+"""The half of a pool that makes jobs and gives them to the backend.
+
+Hot path: `JobMaker.spawn` with neither options nor arguments, `Worker.spawn` likewise.
+Threads: any, also a signal handler or a finalizer that interrupts a spawn on the same thread.
+Source: worker-api-spec.md, section 2; ADR-013.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import sys
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
+
+from runtime.async_runtime.failure import Failure
+from runtime.async_runtime.outcome import ERROR
+from runtime.backends.base import this_thread
+from runtime.clock import check_timeout
+from runtime.errors import InvalidStateError, PoolShutdownError
+from runtime.workers.checks import bind_arguments, check_callable, check_context, check_name
+from runtime.workers.current import running_job
+from runtime.workers.job import WorkerFuture
+from runtime.workers.options import JobOptions, deadline_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from types import CodeType
+
+    from runtime.backends.base import JobSink
+    from runtime.workers.pool_core import PoolCore
+    from runtime.workers.worker_handle import WorkerHandle
+
+__all__ = ("JobMaker",)
+
+T = TypeVar("T")
+
+_getframe = sys._getframe  # what the standard library itself uses to name a caller
+_copy_context = contextvars.copy_context
+
+
+class JobMaker:
+    """See `WorkerPool`, which is one."""
+
+    name: str
+    _core: PoolCore
+    _submit: Callable[[JobSink], None]  # the backend's; _refuse from the shutdown on
+
+    def spawn(
+        self,
+        func: Callable[..., T],
+        timeout: float | None = None,
+        name: str | None = None,
+        *,
+        run_timeout: float | None = None,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        context: contextvars.Context | None = None,
+        interrupt: bool = False,
+        cancel_on_abandon: bool = True,
+    ) -> WorkerFuture[T]:
+        """Run *func* on a worker and return the future of its result.
+
+        Args:
+            func: Called once on a worker; without arguments unless *args* or *kwargs* are given.
+            timeout: Seconds from this call, queueing included; None for no limit. Inside of a
+                job, what is left of that job's own limit counts too.
+            name: Shown in errors, logs and statistics; need not be unique.
+            run_timeout: Seconds from the start of the run.
+            args: Positional arguments of *func*.
+            kwargs: Keyword arguments of *func*, of any name.
+            context: What *func* runs in, itself: two jobs cannot be in one at the same time. The
+                default is a copy of the caller's.
+            interrupt: Where a cancelled or expired *func* runs on, raise
+                `CancelRequestedError` in it, at its next Python instruction.
+            cancel_on_abandon: Whether the job is cancelled with the last task that awaits it.
+
+        Returns:
+            A future that gives what *func* returned, or raises what it raised; its ``handle``
+            knows everything else.
+
+        Raises:
+            TypeError: *func* is not callable, or is a coroutine function; or another argument
+                is of the wrong type.
+            ValueError: a limit is negative or NaN.
+            PoolShutdownError: the pool takes no more jobs.
+            WorkerStartError: no worker could be started, and there is none.
+
+        Cancellation: a queued job never runs; a running one runs on until it sees the request,
+        and its result is dropped.
+        Thread-safety: may be called from any thread.
+        Source: worker-api-spec.md, section 2; ADR-013.
+        """
+        frame = _getframe(1)
+        return self._spawn(
+            frame.f_code,
+            frame.f_lasti,
+            func,
+            timeout,
+            name,
+            run_timeout,
+            args,
+            kwargs,
+            context,
+            interrupt,
+            cancel_on_abandon,
+        )
+
+    def _spawn(
+        self,
+        code: CodeType,
+        instruction: int,
+        func: Callable[..., T],
+        timeout: float | None = None,
+        name: str | None = None,
+        run_timeout: float | None = None,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        context: contextvars.Context | None = None,
+        interrupt: bool = False,
+        cancel_on_abandon: bool = True,
+    ) -> WorkerFuture[T]:
+        check_callable(func)
+        if name is not None:
+            check_name(name)
+        if args or kwargs:
+            func = bind_arguments(func, args, kwargs)
+        if context is None:
+            context = _copy_context()
+        else:
+            check_context(context)
+        slot = this_thread.slot
+        if (
+            timeout is None
+            and run_timeout is None
+            and cancel_on_abandon
+            and not interrupt
+            and (slot is None or deadline_of(running_job()) is None)
+        ):
+            job = WorkerFuture(self._core, func, name, context, code, instruction, None)
+        else:
+            options = JobOptions(
+                check_timeout("timeout", timeout),
+                check_timeout("run_timeout", run_timeout),
+                interrupt=interrupt,
+                cancel_on_abandon=cancel_on_abandon,
+            )
+            job = WorkerFuture(self._core, func, name, context, code, instruction, options)
+            options.arm(job, running_job())
+        try:
+            self._submit(job)
+        except BaseException as error:
+            _forget(job, error)
+            raise
+        return job
+
+    def submit(self, func: Callable[[], T], handle: WorkerHandle[T]) -> None:
+        """Run *func* as the job of a handle that was made by hand; its promise is settled.
+
+        Settling the promise's future by other means, for instance by cancelling it, cancels
+        the job. The limit of the handle counts from when that was made.
+
+        Raises:
+            TypeError: *func* cannot be run (see `spawn`).
+            InvalidStateError: *handle* has been submitted before.
+            PoolShutdownError: the pool takes no more jobs.
+        """
+        check_callable(func)
+        job = handle._job
+        old = job._core
+        twice = old.backend is not None
+        # Its own core's lock, then ours: whoever settles it meanwhile waits, and sees the pool.
+        with old.lock, self._core.lock:
+            if twice or job._core is not old:
+                raise InvalidStateError(
+                    f"{handle!r} was submitted already: make a handle for each job"
+                )
+            if job.is_over():
+                return
+            job._func = func
+            job._context = _copy_context()
+            frame = _getframe(1)
+            job._code, job._instruction = frame.f_code, frame.f_lasti
+            if old.clock is not self._core.clock:
+                job._queued_at += self._core.now() - old.now()
+            job._core = self._core
+        options = cast("JobOptions", job._options)
+        options.arm(job, running_job())
+        options.follow_promise(job)
+        try:
+            self._submit(job)
+        except BaseException as error:
+            _forget(job, error)
+            raise
+
+    def _refuse(self, job: JobSink) -> NoReturn:
+        """Take the place of the backend's ``submit`` when the pool is shut down."""
+        job.refuse(self._shut_down())
+        raise self._shut_down()
+
+    def _shut_down(self) -> PoolShutdownError:
+        return PoolShutdownError(
+            f"{self.name} is shut down and takes no more jobs: make a new WorkerPool"
+        )
+
+
+def _forget(job: WorkerFuture[Any], error: BaseException) -> None:  # Any: of whatever type
+    """The spawner is told by *error*: nobody else need be, and the two must not hold each other."""
+    if job._outcome == ERROR:
+        failure = job._failure()
+        view = failure.view()  # and with it, nothing is left to report
+        if failure.error is error:
+            job._value = Failure(view)
