@@ -15,7 +15,7 @@ from runtime.async_runtime.nesting import Nest
 from runtime.async_runtime.ownership import Run
 from runtime.async_runtime.running import running
 from runtime.clock import SteppedClock
-from runtime.errors import InvalidStateError, WouldBlockError
+from runtime.errors import FutureTimeoutError, InvalidStateError, WouldBlockError
 
 if TYPE_CHECKING:
     from runtime.async_runtime.executor import Executor
@@ -65,7 +65,7 @@ class DrivingLoop(EmbeddedLoop):
                 self._parker.signal()
 
     def _run_until(self, task: DrivenTask[Any], limit: float | None) -> None:
-        """Drive until *task* has ended, or for *limit* seconds."""
+        """Drive until *task* has ended; raise `TimeoutError` after *limit* seconds."""
         with Run(cast("Executor", self), inside=True) as run:  # cast: as in run
             expired = _Expired(self)
             timer = None if limit is None else self._add_timer_in(limit, expired.set)
@@ -79,6 +79,9 @@ class DrivingLoop(EmbeddedLoop):
                     nest = self._nest = Nest(self, run.current, task)
                 while not task._outcome and not expired:
                     self._run_once(task, nest, expired)
+                if not task._outcome:
+                    what = f"run_until_complete of {task!r}"
+                    raise FutureTimeoutError(what, cast("float", limit))
             finally:
                 if timer is not None:
                     timer.cancel()

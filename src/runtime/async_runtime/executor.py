@@ -24,7 +24,6 @@ from runtime.async_runtime.driving import DrivingLoop
 from runtime.clock import SYSTEM_CLOCK, Clock, SteppedClock, check_timeout
 from runtime.errors import (
     ExecutorClosedError,
-    FutureTimeoutError,
     InvalidStateError,
 )
 
@@ -180,8 +179,6 @@ class Executor(DrivingLoop):
             task._spawned_at(_getframe(1))
         try:
             self._run_until(task, limit)
-            if not task._outcome:
-                raise FutureTimeoutError(f"run_until_complete of {task!r}", cast("float", limit))
             return task._read()
         except BaseException:
             if not mine:

@@ -91,7 +91,7 @@ class ChildWaker(Waker):
 
     def followers(self) -> list[Waker]:
         """Return those who poll the join."""
-        return list(self._join._parents.values())
+        return list(self._join._parents.copy().values())
 
     def is_woken(self) -> bool:
         """Tell whether the child is to be looked at."""

@@ -113,7 +113,13 @@ class OwnedLoop(ReadyLoop):
         A signal can raise between taking a task out of the queue and polling it. An
         extra poll is always harmless; a lost one would be for ever.
         """
-        queued = set(map(id, self._ready))
+        items: list[object] = []
+        try:
+            while True:
+                items.append(self._ready.popleft())
+        except IndexError:
+            self._ready.extendleft(reversed(items))
+        queued = set(map(id, items))
         for task in self._active.copy():
             if id(task) not in queued:
                 task._woken = True

@@ -9,7 +9,6 @@ Source: async-runtime-spec.md, section 7; ADR-004.
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from runtime.async_runtime.running import running
@@ -34,7 +33,7 @@ class StopRequests:
         self.resume: Any = resume  # what to put back  # Any: a coroutine, or a PollResume
         self.shields = 0  # how many shields the task is in; written by the task itself
         self.delivered = False  # whether one was raised in the task; written by the loop
-        self._requests: deque[tuple[object, int]] = deque()  # reason, level; from any thread
+        self._requests: list[tuple[object, int]] = []  # reason, level; atomic list calls only
         self._fault: BaseException | None = None  # an error of the loop's own; written by the loop
 
     def add(self, reason: object, level: int) -> bool:

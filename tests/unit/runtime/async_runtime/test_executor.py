@@ -1,5 +1,9 @@
 """Spawning, running, counting; each task in its own context."""
 
+# Fakes take anything; parts of a signature or a fixture that acts by being there; futures as users
+# write them; any error is the case:
+# ruff: noqa: ANN401, ARG001, B008, BLE001
+
 from __future__ import annotations
 
 import contextvars
@@ -372,7 +376,7 @@ def test_a_task_that_wakes_itself_for_ever_starves_nobody(executor: Executor) ->
     done: list[str] = []
 
     class Forever(Future[None]):
-        def poll(self, waker: Waker = Waker.noop()) -> Poll[None]:  # noqa: B008
+        def poll(self, waker: Waker = Waker.noop()) -> Poll[None]:
             clock.advance(0.1)
             waker.wake()
             return Poll.pending()
@@ -492,7 +496,7 @@ def test_awaiting_a_cancelled_task_is_an_ordinary_error(executor: Executor) -> N
         handle.cancel()
         try:
             await handle
-        except Exception as error:  # noqa: BLE001 - the case
+        except Exception as error:
             return type(error).__name__
         return "nothing"
 

@@ -1,5 +1,8 @@
 """A kept error, and the fresh copy of it that every reader gets."""
 
+# Fakes take anything; any error is the case; any; raised for its traceback:
+# ruff: noqa: ANN401, BLE001, PT011, TRY301
+
 from __future__ import annotations
 
 import gc
@@ -56,14 +59,14 @@ def failed(error: BaseException) -> Future[Any]:
     promise: Promise[Any] = Promise()
     try:
         raise error
-    except BaseException as raised:  # noqa: BLE001 - any
+    except BaseException as raised:
         promise.reject(raised)
     return promise.future()
 
 
 def read(future: Future[Any]) -> BaseException:
     """Return what polling *future* raises."""
-    with pytest.raises(BaseException) as caught_here:  # noqa: PT011 - any
+    with pytest.raises(BaseException) as caught_here:
         future.poll()
     return caught_here.value
 
@@ -180,20 +183,21 @@ def test_what_the_frames_hold_is_freed_with_the_future() -> None:
         raise ValueError("x")
 
     async def fail_by_await() -> None:
-        await promise.future()
+        await promises[0].future()
 
     kept: list[weakref.ref[Any]] = []
-    promise: Promise[None] = Promise()
+    promises: list[Promise[None]] = [Promise()]
     gc.disable()
     try:
         with Executor() as executor:
             handles = [executor.spawn(fail()), executor.spawn(fail_by_await())]
             kept.append(weakref.ref(handles[1]))
-            promise.reject(KeyError("x"))
+            promises[0].reject(KeyError("x"))
             executor.run()
             for handle in handles:
                 assert handle.error() is not None
-            del handles, handle, promise
+            promises.clear()
+            del handles, handle
             assert [reference() for reference in kept] == [None, None]
     finally:
         gc.enable()

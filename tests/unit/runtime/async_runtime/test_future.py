@@ -1,5 +1,8 @@
 """A future is anything with ``poll``; makers and what users subclass."""
 
+# Parts of a signature or a fixture that acts by being there; futures as users write them:
+# ruff: noqa: ARG002, B008
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
@@ -20,7 +23,7 @@ class Countdown(Future[str]):
     def __init__(self, count: int) -> None:
         self.count = count
 
-    def poll(self, waker: Waker = Waker.noop()) -> Poll[str]:  # noqa: B008 - users do that
+    def poll(self, waker: Waker = Waker.noop()) -> Poll[str]:
         """See `Future.poll`."""
         self.count -= 1
         if self.count < 0:
@@ -41,7 +44,7 @@ class Bare:
 class Lying(Future[int]):
     """Its poll gives something else."""
 
-    def poll(self, waker: Waker = Waker.noop()) -> Poll[int]:  # noqa: ARG002, B008
+    def poll(self, waker: Waker = Waker.noop()) -> Poll[int]:
         """See `Future.poll`."""
         return 3  # type: ignore[return-value]  # the case
 
@@ -87,7 +90,7 @@ def test_poll_that_raises_is_a_failure(executor: Executor) -> None:
     """Whatever it raises is the error of the task."""
 
     class Broken(Future[int]):
-        def poll(self, waker: Waker = Waker.noop()) -> Poll[int]:  # noqa: ARG002, B008
+        def poll(self, waker: Waker = Waker.noop()) -> Poll[int]:
             raise LookupError("in poll")
 
     handle = executor.spawn(Broken())
@@ -144,7 +147,7 @@ def test_a_cancelled_await_is_forgotten_by_the_future(executor: Executor) -> Non
     forgotten: list[Waker] = []
 
     class Long(Future[int]):
-        def poll(self, waker: Waker = Waker.noop()) -> Poll[int]:  # noqa: ARG002, B008
+        def poll(self, waker: Waker = Waker.noop()) -> Poll[int]:
             return Poll.pending()
 
         def _forget(self, waker: Waker) -> None:

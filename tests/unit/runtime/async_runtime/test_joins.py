@@ -1,5 +1,9 @@
 """all, any, race, all_settled, and_then, or_else: futures over many futures."""
 
+# Fakes take anything; parts of a signature or a fixture that acts by being there; futures as users
+# write them; called within its own round:
+# ruff: noqa: ANN401, ARG002, B008, B023
+
 from __future__ import annotations
 
 import gc
@@ -139,7 +143,7 @@ def test_only_children_that_woke_are_polled_again(waker: CountingWaker) -> None:
         def __init__(self, future: Future[int]) -> None:
             self.future = future
 
-        def poll(self, waker: Waker = Waker.noop()) -> Poll[int]:  # noqa: B008
+        def poll(self, waker: Waker = Waker.noop()) -> Poll[int]:
             nonlocal polls
             polls += 1
             return self.future.poll(waker)
@@ -161,7 +165,7 @@ def test_a_child_that_wakes_after_its_outcome_is_not_polled_again(waker: Countin
     wakers: list[Waker] = []
 
     class Twice(Future[int]):
-        def poll(self, waker: Waker = Waker.noop()) -> Poll[int]:  # noqa: B008
+        def poll(self, waker: Waker = Waker.noop()) -> Poll[int]:
             wakers.append(waker)
             return Poll.ready(1) if len(wakers) > 1 else Poll.pending()
 
@@ -223,7 +227,7 @@ def test_a_keyboard_interrupt_during_a_poll_passes_and_loses_no_child(
     interrupts = [KeyboardInterrupt()]
 
     class Interrupted(Future[int]):
-        def poll(self, waker: Waker = Waker.noop()) -> Poll[int]:  # noqa: ARG002, B008
+        def poll(self, waker: Waker = Waker.noop()) -> Poll[int]:
             if interrupts:
                 raise interrupts.pop()
             return Poll.ready(1)

@@ -1,5 +1,8 @@
 """Reading a future from plain threads: result, exception, done callbacks."""
 
+# Fakes take anything:
+# ruff: noqa: ANN401
+
 from __future__ import annotations
 
 import contextvars

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 from typing import TYPE_CHECKING
 
 import pytest
@@ -196,7 +197,7 @@ def test_a_waker_that_interrupts_does_so_after_all_are_woken(waker: CountingWake
 def test_ten_thousand_promises_in_a_row_do_not_recurse() -> None:
     """Each one's callback settles the next."""
     made: list[Promise[int]] = [Promise() for _ in range(10_000)]
-    for one, following in zip(made, made[1:], strict=False):
+    for one, following in itertools.pairwise(made):
         one.future().add_done_callback(
             lambda future, following=following: following.resolve(future.result() + 1)
         )

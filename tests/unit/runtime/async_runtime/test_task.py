@@ -1,8 +1,12 @@
 """Tasks driven by hand, their handles, and the table of their states."""
 
+# Parts of a signature or a fixture that acts by being there; futures as users write them:
+# ruff: noqa: ARG002, B008
+
 from __future__ import annotations
 
 import itertools
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -25,7 +29,9 @@ from runtime.async_runtime.task_state import (
     next_state,
 )
 from runtime.errors import CancellationError, InvalidStateError
-from runtime.testing import CountingWaker
+
+if TYPE_CHECKING:
+    from runtime.testing import CountingWaker
 
 PAIRS = list(itertools.product(TaskState, TaskEvent))
 
@@ -118,7 +124,7 @@ def test_poll_from_inside_its_own_poll_is_refused() -> None:
     """A future that polls its own task could recurse for ever."""
 
     class Recursive(Future[int]):
-        def poll(self, waker: Waker = Waker.noop()) -> Poll[int]:  # noqa: B008
+        def poll(self, waker: Waker = Waker.noop()) -> Poll[int]:
             return task.poll(waker)
 
     task: Task[int] = Task(Recursive())
@@ -132,7 +138,7 @@ def test_cancel_during_the_poll_stands() -> None:
     """The value that comes after it is dropped."""
 
     class Cancelling(Future[int]):
-        def poll(self, waker: Waker = Waker.noop()) -> Poll[int]:  # noqa: ARG002, B008
+        def poll(self, waker: Waker = Waker.noop()) -> Poll[int]:
             assert task.state is TaskState.RUNNING
             assert task.cancel()
             return Poll.ready(1)
@@ -166,7 +172,11 @@ def test_a_handle_looks_at_its_task() -> None:
     assert handle.result() == 1
     assert handle.error() is None
     assert handle.state is TaskState.COMPLETED
-    assert (handle.is_completed(), handle.is_failed(), handle.is_cancelled()) == (True, False, False)
+    assert (handle.is_completed(), handle.is_failed(), handle.is_cancelled()) == (
+        True,
+        False,
+        False,
+    )
     assert handle.cancel() is False
     assert "completed" in repr(handle)
 
@@ -190,7 +200,6 @@ def test_a_coroutine_needs_an_executor_to_be_polled_in(executor: Executor) -> No
     async def main() -> int:
         task = Task(answer())
         while (polled := task.poll()).is_pending():
-
             await yield_now()
         return polled.unwrap()
 

@@ -1,0 +1,427 @@
+"""Errors that nobody reads, interrupts, and the end of an executor."""
+
+# Fakes take anything; parts of a signature or a fixture that acts by being there; a table of
+# calls:
+# ruff: noqa: ANN401, ARG002, ARG005, RUF061
+
+from __future__ import annotations
+
+import gc
+import signal
+import threading
+import weakref
+from typing import Any
+
+import pytest
+
+from runtime.async_runtime import Executor, Future, Promise, UnhandledError, sleep, yield_now
+from runtime.errors import ExecutorClosedError
+from runtime.testing import ManualClock
+
+
+async def fail(error: BaseException) -> None:
+    """Fail."""
+    raise error
+
+
+def kill_main(number: int) -> None:
+    """Send a signal to the main thread, as the system does for Ctrl-C."""
+    signal.pthread_kill(threading.main_thread().ident or 0, number)
+
+
+def test_an_error_that_nobody_read_is_told_once_with_the_place_of_the_spawn() -> None:
+    """When the last object that could show it is gone."""
+    reports: list[UnhandledError] = []
+    with Executor(on_unhandled=reports.append) as executor:
+        handle = executor.spawn(fail(KeyError("k")))
+        executor.run()
+        assert not reports
+
+        del handle
+        gc.collect()
+
+    assert len(reports) == 1
+    assert isinstance(reports[0].error, KeyError)
+    assert "test_ending.py:" in reports[0].place
+    assert "test_an_error_that_nobody_read" in reports[0].place
+    assert "'fail' pending" in str(reports[0]) or "'fail'" in str(reports[0])
+    assert repr(reports[0]).startswith("<UnhandledError")
+
+
+def test_it_is_told_even_while_the_loop_sleeps_on(clock: ManualClock) -> None:
+    """The loop itself must not keep the last task that it polled."""
+    reports: list[UnhandledError] = []
+    told: list[int] = []
+
+    async def main() -> None:
+        executor.spawn(fail(KeyError("k")))
+        await sleep(3600)
+        told.append(len(reports))
+
+    with Executor(clock=clock, on_unhandled=reports.append) as executor:
+        executor.run_until_complete(main())
+
+    assert told == [1]
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        lambda executor, handle: handle.error(),
+        lambda executor, handle: handle.exception(),
+        lambda executor, handle: pytest.raises(KeyError, handle.result),
+        lambda executor, handle: pytest.raises(KeyError, handle.poll),
+        lambda executor, handle: pytest.raises(KeyError, executor.run_until_complete, handle),
+    ],
+)
+def test_an_error_that_somebody_read_is_not_told(look: Any) -> None:
+    """However it was read, early or late."""
+    reports: list[UnhandledError] = []
+    with Executor(on_unhandled=reports.append) as executor:
+        handle = executor.spawn(fail(KeyError("k")))
+        executor.run()
+        look(executor, handle)
+        del handle
+        gc.collect()
+
+    assert not reports
+
+
+def test_the_default_is_a_log_line_with_place_and_traceback(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """At error level."""
+    with Executor() as executor:
+        executor.spawn(fail(KeyError("k")))
+        executor.run()
+
+    assert "nobody looked" in caplog.text
+    assert "spawned at" in caplog.text
+    assert "raise error" in caplog.text
+    assert caplog.records[0].levelname == "ERROR"
+
+
+def test_a_hook_that_raises_is_reported_itself(caplog: pytest.LogCaptureFixture) -> None:
+    """It runs where there is nobody to raise to."""
+
+    def broken(_report: UnhandledError) -> None:
+        raise ValueError("hook")
+
+    with Executor(on_unhandled=broken) as executor:
+        executor.spawn(fail(KeyError("k")))
+        executor.run()
+
+    assert "on_unhandled" in caplog.text
+    assert "ValueError: hook" in caplog.text
+
+
+# ---- interrupts ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(3)])
+def test_an_interrupt_in_a_task_leaves_the_run_at_once(
+    executor: Executor, error: BaseException
+) -> None:
+    """Other tasks keep their state, the executor stays usable, nothing is told twice."""
+    reports: list[UnhandledError] = []
+    executor._on_unhandled = reports.append
+    log: list[str] = []
+
+    async def other() -> None:
+        log.append("before")
+        await yield_now()
+        await sleep(1)
+        log.append("after")
+
+    handle = executor.spawn(other())
+    failing = executor.spawn(fail(error))
+    with pytest.raises(type(error)):
+        executor.run_until_complete(sleep(5))
+    assert log == ["before"]
+    assert failing.is_failed()
+
+    del failing
+    executor.run_until_complete(handle)
+
+    assert log == ["before", "after"]
+    assert not reports
+
+
+def test_ctrl_c_while_parked_leaves_the_run_at_once() -> None:
+    """What was given is cancelled, other tasks keep their state."""
+    cleaned: list[str] = []
+    promise: Promise[int] = Promise()
+
+    async def main() -> None:
+        executor.spawn(promise.future())
+        timer = threading.Timer(0.01, kill_main, [signal.SIGINT])
+        timer.start()
+        try:
+            await Future.pending()
+        finally:
+            timer.join()
+            cleaned.append("main")
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        with Executor() as executor:
+            with pytest.raises(KeyboardInterrupt):
+                executor.run_until_complete(main())
+            promise.resolve(1)
+            executor.run()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert cleaned == ["main"]
+
+
+def test_an_interrupt_between_queue_and_poll_loses_no_wake_up(executor: Executor) -> None:
+    """A signal may hit the loop itself: every task is looked at once more."""
+    turns: list[int] = []
+
+    async def count() -> None:
+        turns.append(1)
+        await yield_now()
+        turns.append(2)
+
+    executor.spawn(count())
+    pop = executor._pop
+
+    def interrupted() -> Any:
+        executor._pop = pop
+        pop()  # the task is out of the queue, and was not polled
+        raise KeyboardInterrupt
+
+    executor._pop = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        executor.run()
+    executor.run()
+
+    assert turns == [1, 2]
+
+
+def test_a_signal_handler_may_wake_and_settle() -> None:
+    """It interrupts the loop anywhere, also where it is parked."""
+    promise: Promise[int] = Promise()
+
+    async def main() -> int:
+        timer = threading.Timer(0.01, kill_main, [signal.SIGUSR1])
+        timer.start()
+        value = await promise.future()
+        timer.join()
+        return value
+
+    before = signal.signal(signal.SIGUSR1, lambda *_: promise.try_resolve(9))
+    try:
+        with Executor() as executor:
+            assert executor.run_until_complete(main(), timeout=10) == 9
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+def test_a_finalizer_may_settle(executor: Executor) -> None:
+    """The garbage collector runs in the middle of anything."""
+    promise: Promise[int] = Promise()
+
+    class Settling:
+        def __del__(self) -> None:
+            promise.resolve(1)
+
+    async def main() -> int:
+        cycle: list[Any] = [Settling()]
+        cycle.append(cycle)
+        del cycle
+        executor.spawn(sleep(1).map(lambda _: gc.collect()))
+        return await promise.future()
+
+    assert executor.run_until_complete(main()) == 1
+
+
+# ---- the end ------------------------------------------------------------------------------
+
+
+def test_close_reports_what_is_left_and_runs_the_cleaning_up(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """In the task's own context; unstarted coroutines do not run at all."""
+    cleaned: list[str] = []
+
+    async def work() -> None:
+        try:
+            await Future.pending()
+        finally:
+            cleaned.append("finally")
+
+    async def never() -> None:
+        pytest.fail("ran")
+
+    executor = Executor(clock=ManualClock())
+    promise: Promise[int] = Promise()
+    handles: list[Any] = [executor.spawn(work()), executor.spawn(promise.future())]
+    executor.run_until_stalled()
+    handles += [executor.spawn(never()) for _ in range(5)]
+    executor.close()
+    executor.close()
+
+    assert cleaned == ["finally"]
+    assert all(handle.is_cancelled() for handle in handles)
+    assert promise.is_completed()
+    assert caplog.text.count("task(s) pending") == 1
+    assert "closed with 7 task(s) pending" in caplog.text
+    assert "test_ending.py:" in caplog.text
+    assert "and 2 more" in caplog.text
+    assert "closed" in repr(executor)
+
+
+def test_a_closed_executor_refuses_everything_clearly() -> None:
+    """And closes the coroutine that it was given."""
+    executor = Executor()
+    executor.close()
+
+    for call in (
+        lambda: executor.spawn(fail(KeyError())),
+        lambda: executor.spawn(Future.ready(1)),
+        lambda: executor.run_until_complete(fail(KeyError())),
+        executor.step,
+        executor.run,
+        executor.run_until_stalled,
+    ):
+        with pytest.raises(ExecutorClosedError, match="make a new Executor"):
+            call()  # type: ignore[operator]  # of several types
+    executor.stop()
+    assert executor.active_tasks() == 0
+
+
+def test_a_promise_that_is_settled_after_the_close_is_harmless() -> None:
+    """Workers end when they end."""
+    executor = Executor()
+    promise: Promise[int] = Promise()
+
+    async def main() -> int:
+        return await promise.future()
+
+    handle = executor.spawn(main())
+    executor.run_until_stalled()
+    executor.close()
+    promise.resolve(1)
+    handle.wake()
+
+    assert handle.is_cancelled()
+    assert len(executor._ready) == 0
+
+
+def test_errors_while_closing_do_not_stop_it(caplog: pytest.LogCaptureFixture) -> None:
+    """Each task fails or ends on its own, interrupts included; awaiting is over."""
+    reports: list[UnhandledError] = []
+
+    async def broken(error: BaseException) -> None:
+        try:
+            await Future.pending()
+        finally:
+            raise error
+
+    async def awaiting() -> None:
+        try:
+            await Future.pending()
+        finally:
+            await sleep(1)
+
+    executor = Executor(on_unhandled=reports.append)
+    handles = [
+        executor.spawn(work)
+        for work in (broken(KeyError()), broken(KeyboardInterrupt()), awaiting())
+    ]
+    executor.run_until_stalled()
+    executor.close()
+
+    assert [handle.is_failed() for handle in handles] == [True, True, True]
+    assert "raised while being closed" in caplog.text
+    assert isinstance(handles[2].error(), RuntimeError)
+    assert isinstance(handles[0].error(), KeyError)
+
+
+def test_a_task_spawned_while_it_closes_is_refused_or_ended() -> None:
+    """Whichever comes first, nothing is left."""
+    executor = Executor()
+    refused: list[BaseException] = []
+
+    async def spawning() -> None:
+        try:
+            await Future.pending()
+        finally:
+            try:
+                executor.spawn(fail(ValueError()))
+            except ExecutorClosedError as error:
+                refused.append(error)
+
+    executor.spawn(spawning())
+    executor.run_until_stalled()
+    executor.close()
+
+    assert len(refused) == 1
+    assert executor.active_tasks() == 0
+
+
+def test_a_spawn_that_the_close_has_found_is_refused_all_the_same() -> None:
+    """The two race for the task; one of them ends it."""
+    executor = Executor()
+
+    class Emptied(set[Any]):
+        def add(self, task: Any) -> None:
+            executor._closed = True  # close() came between, and has taken the task out
+
+    executor._active = Emptied()
+    coroutine = fail(KeyError())
+    with pytest.raises(ExecutorClosedError):
+        executor.spawn(coroutine)
+    coroutine.close()
+
+
+def test_a_dropped_executor_is_closed(caplog: pytest.LogCaptureFixture) -> None:
+    """Cleaning up runs, it is reported once, and nothing is left behind."""
+    cleaned: list[str] = []
+
+    async def work() -> None:
+        try:
+            await Future.pending()
+        finally:
+            cleaned.append("finally")
+
+    clock = ManualClock()
+    executor = Executor(clock=clock)
+    executor.fileno()
+    executor.spawn(work())
+    executor.run_until_stalled()
+    reference = weakref.ref(executor)
+    del executor
+    gc.collect()
+
+    assert reference() is None
+    assert cleaned == ["finally"]
+    assert caplog.text.count("closed with 1 task(s) pending") == 1
+    clock.advance(1)
+
+
+def test_an_executor_whose_thread_has_ended_can_be_closed_and_taken_over(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Nobody is left who could hand it over."""
+    made: list[Any] = []
+
+    def drive() -> None:
+        executor = Executor()
+        made.append(executor)
+        made.append(executor.spawn(Promise[int]().future().catch(lambda _: 5)))
+        executor.step()
+
+    thread = threading.Thread(target=drive)
+    thread.start()
+    thread.join()
+    executor, handle = made
+
+    assert executor.run_until_complete(handle) == 5
+    executor.spawn(Future.pending())
+    executor.close()
+    assert "1 task(s) pending" in caplog.text
