@@ -50,8 +50,8 @@ class Result:
 
     def speedup(self, side: str) -> Ratio | None:
         """Return how many times our cost another side's is; None where one is nothing."""
-        ours, theirs = self.costs[OURS], self.costs[side]
-        if min(*ours, *theirs) <= 0:  # a sleep can end early
+        ours, theirs = self.costs.get(OURS), self.costs[side]
+        if not ours or min(*ours, *theirs) <= 0:  # a sleep can end early
             return None
         each = [their / our for our, their in zip(ours, theirs, strict=True)]
         return Ratio(median(theirs) / median(ours), min(each), max(each))

@@ -127,6 +127,19 @@ def test_a_side_that_fails_is_reported_and_the_others_go_on() -> None:
     assert "2x peer: not measured here" in text
 
 
+def test_a_subject_that_fails_leaves_the_peers_figures() -> None:
+    """The run goes on, and its status tells."""
+    benchmark = made(scripted(), Side("peer", scripted(1)), targets=(faster(2, "peer"),))
+
+    result = measure.run(benchmark, 1, 1, warm_up=False)
+
+    assert list(result.errors) == [OURS]
+    text = report.as_text(result)
+    assert "peer " in text
+    assert "not measured here" in text
+    assert "| failed | | StopIteration" in report.as_markdown([result], {}, 1)
+
+
 def test_a_peer_that_is_not_installed_is_left_out() -> None:
     """Peers are optional."""
     benchmark = made(scripted(1), Side("peer", scripted(1), needs="no_such_module_anywhere"))
