@@ -7,6 +7,7 @@ Source: worker-api-spec.md, section 8; ADR-006.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -114,6 +115,10 @@ class JobSink(Protocol):
         """Call the function and settle with what it does. Never raises."""
         ...
 
+    def crash(self, error: BaseException) -> None:
+        """Instead of `execute`, or in the middle of it: the slot has died, the function with it."""
+        ...
+
     def refuse(self, error: BaseException) -> bool:
         """Fail without having run; False where it is over already."""
         ...
@@ -187,18 +192,19 @@ def end_forked_child(error: BaseException | None) -> NoReturn:
     The child must not go on as a second worker of the parent's pool. It ends as a script would:
     buffers flushed, status 0; the status of a `SystemExit`; 1 after another *error*.
     """
-    status = 0
-    if isinstance(error, SystemExit):
-        status = error.code if isinstance(error.code, int) else int(error.code is not None)
-    elif error is not None:
-        sys.excepthook(type(error), error, error.__traceback__)
-        status = 1
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (AttributeError, OSError, ValueError):
-            continue
-    os._exit(status & 0xFF)
+    status = 1
+    try:
+        if isinstance(error, SystemExit):
+            status = error.code if isinstance(error.code, int) else int(error.code is not None)
+        elif error is None:
+            status = 0
+        else:
+            sys.excepthook(type(error), error, error.__traceback__)
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(AttributeError, OSError, ValueError):
+                stream.flush()
+    finally:
+        os._exit(status & 0xFF)
 
 
 class ThisThread(threading.local):

@@ -19,6 +19,7 @@ from runtime.backends.base import (
     PoolLock,
     this_thread,
 )
+from runtime.backends.locking import locked, taking
 from runtime.backends.watching import Watchers
 from runtime.errors import BrokenPoolError, PoolShutdownError
 
@@ -69,28 +70,35 @@ class InlineBackend:
         initializer: Callable[[], object] | None = None,
         name: str = "pool",
     ) -> None:
-        self._lock = lock
+        self.lock = lock
+        self.taking = taking(lock)
         self._clock = clock
         self._name = name
         self._initializer = initializer
-        self._slots: set[_CallerSlot] = set()  # protected by _lock, like all below
-        self._closing = False
-        self._broken: BaseException | None = None
+        self._prepared = initializer is None
+        self._preparing = threading.RLock()  # held while the initializer runs; before lock
+        self._slots: set[_CallerSlot] = set()  # protected by lock
+        self._closing = False  # never unset
+        self._broken: BaseException | None = None  # set before _closing
         self._watchers = Watchers(lock)
 
     def submit(self, job: JobSink) -> None:
         """See `Backend.submit`: *job* has ended when this returns."""
         self._prepare()
         slot = _CallerSlot(job, self._clock.now())
-        with self._lock:
-            refused = self._closing
-            claimed = not refused and job.claim(slot)
-            if claimed:
-                self._slots.add(slot)
-        if refused:
+        if self._begin(slot, job):
+            self._run(slot, job)
+        elif self._closing:
             self._refuse(job)
-        if not claimed:
-            return
+
+    @locked
+    def _begin(self, slot: _CallerSlot, job: JobSink) -> bool:
+        if self._closing or not job.claim(slot):
+            return False
+        self._slots.add(slot)
+        return True
+
+    def _run(self, slot: _CallerSlot, job: JobSink) -> None:
         outer, this_thread.slot = this_thread.slot, slot
         # The job is no part of the task or the job that spawned it.
         executor, running.executor = running.executor, None
@@ -101,21 +109,27 @@ class InlineBackend:
             this_thread.slot = outer
             running.executor = executor
             running.blocker = blocker
-            with self._lock:
-                self._slots.discard(slot)
+            self._end(slot)
             self._watchers.tell()
+
+    @locked
+    def _end(self, slot: _CallerSlot) -> None:
+        self._slots.discard(slot)
 
     def _prepare(self) -> None:
         """Run the initializer before the first job."""
-        with self._lock:
-            initializer, self._initializer = self._initializer, None
-        if initializer is None:
+        if self._prepared:
             return
-        try:
-            initializer()
-        except BaseException as error:  # noqa: BLE001 - told to everybody who spawns here
-            self._broken = error
-            self._closing = True
+        with self._preparing:  # others wait until it is done
+            initializer, self._initializer = self._initializer, None
+            if initializer is None:  # somebody else did it, or it spawns here itself
+                return
+            try:
+                initializer()
+            except BaseException as error:  # noqa: BLE001 - told to everybody who spawns here
+                self._broken = error
+                self._closing = True
+            self._prepared = True
 
     def _refuse(self, job: JobSink) -> None:
         error: BaseException
@@ -132,56 +146,62 @@ class InlineBackend:
         if job.refuse(error):
             raise error
 
-    def note_over(self, job: JobSink, *, was_running: bool) -> None:
+    def note_over(self, job: JobSink, *, was_running: bool) -> None:  # noqa: ARG002 - not queued
         """See `Backend.note_over`: the function runs on; who waits for idleness may go."""
         self._watchers.tell()
 
     def jobs(self) -> list[JobSink]:
         """See `Backend.jobs`."""
-        with self._lock:
-            found = [slot.job for slot in self._slots]
-        return [job for job in found if job is not None and not job.is_over()]
+        return [job for job in self._started() if not job.is_over()]
+
+    @locked
+    def _started(self, *, but_of_thread: int = 0) -> list[JobSink]:
+        return [slot.job for slot in self._slots if slot.job and slot.ident != but_of_thread]
 
     def drain(self) -> list[JobSink]:
         """See `Backend.drain`: nothing ever waits here."""
         return []
 
+    @locked
     def counts(self) -> BackendCounts:
         """See `Backend.counts`."""
-        with self._lock:
-            now = self._clock.now()
-            jobs = [(slot.job, slot.started) for slot in self._slots if slot.job is not None]
-            abandoned = tuple((job.label, now - at) for job, at in jobs if job.is_abandoned())
-            return BackendCounts(
-                workers=len(jobs),
-                idle=0,
-                queued=0,
-                running=sum(not job.is_over() for job, _ in jobs),
-                abandoned=abandoned,
-                lent=0,
-                at_abandoned_cap=False,
-            )
+        now = self._clock.now()
+        jobs = [(slot.job, slot.started) for slot in self._slots if slot.job is not None]
+        return BackendCounts(
+            workers=len(jobs),
+            idle=0,
+            queued=0,
+            running=sum(not job.is_over() for job, _ in jobs),
+            abandoned=tuple((job.label, now - at) for job, at in jobs if job.is_abandoned()),
+            lent=0,
+            at_abandoned_cap=False,
+        )
 
     def wait_idle(self, timeout: float | None) -> bool:
         """See `Backend.wait_idle`."""
-        return self._watch(timeout)
+        here = threading.get_ident()  # a job does not wait for itself, nor for those below it
+        return self._watchers.wait(lambda: self._is_idle(here), timeout)
 
+    @locked
     def close(self) -> None:
         """See `Backend.close`."""
-        with self._lock:
-            self._closing = True
+        self._closing = True
 
     def join(self, timeout: float | None) -> bool:
         """See `Backend.join`: waits for jobs that other threads are running."""
-        return True if this_thread.slot is not None else self._watch(timeout)
+        if this_thread.slot in self._slots:  # a job of this backend cannot wait for itself
+            return False
+        return self.wait_idle(timeout)
 
-    def _watch(self, timeout: float | None) -> bool:
-        return self._watchers.wait(lambda: not self.jobs(), timeout)
+    def _is_idle(self, here: int) -> bool:
+        return all(job.is_abandoned() for job in self._started(but_of_thread=here))
 
     def reset_after_fork(self, lock: PoolLock) -> Iterable[JobSink]:
         """See `Backend.reset_after_fork`: what this thread runs goes on, as in any caller."""
         here = threading.get_ident()
-        self._lock = lock
+        self.lock = lock
+        self.taking = taking(lock)
+        self._preparing = threading.RLock()
         lost = [slot.job for slot in self._slots if slot.ident != here and slot.job is not None]
         self._slots = {slot for slot in self._slots if slot.ident == here}
         self._watchers = Watchers(lock)

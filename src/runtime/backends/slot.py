@@ -3,11 +3,11 @@
 Hot path: `Slot.run`. Per job it holds the pool's lock once (take the job and claim it) and asks the
 clock at most once more; the job itself settles under the same lock a second time.
 
-Why no job is left lying while a slot sleeps: a slot that finds nothing (1) puts itself on the
-idle list, (2) looks at the queue again, (3) sleeps on its gate. Whoever submits (a) puts the
-job in the queue, (b) takes a slot off the idle list, (c) opens its gate. If (a) comes before (2) the
-slot sees the job; otherwise (1) came before (b), so the submitter found this slot or another
-one that had nothing to do. A gate is opened once for each time its slot is taken off.
+Why no job is left lying while a slot sleeps: a slot that finds nothing (1) puts its gate on the
+idle list, (2) looks at the queue again, (3) sleeps at its gate. Whoever submits (a) puts the
+job in the queue, (b) takes a gate off the idle list and opens it. If (a) comes before (2) the
+slot sees the job; otherwise (1) came before (b), so the submitter found this gate or that
+of another slot that had nothing to do. A gate is opened once for each time it is taken off.
 Source: worker-api-spec.md, section 4; ADR-006.
 """
 
@@ -18,110 +18,117 @@ from typing import TYPE_CHECKING, Any
 
 from runtime.async_runtime.running import running
 from runtime.backends.base import this_thread
-from runtime.backends.interrupts import Interrupts
+from runtime.backends.slot_state import SlotState
 from runtime.backends.waiting import wait_in_job
+from runtime.logs import logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from runtime.async_runtime.outcome import OutcomeFuture
     from runtime.backends.base import JobSink
-    from runtime.backends.thread import ThreadBackend
+    from runtime.backends.crew import Crew
+    from runtime.backends.interrupts import Interrupts
 
 __all__ = ("Slot",)
 
 
 class Slot:
-    """One thread of one `ThreadBackend`."""
+    """One thread of one `Crew`."""
 
     __slots__ = (
-        "abandoned",  # whether a job of its stack is over; protected by the pool's lock
-        "abandoned_at",  # when the first of them was; protected by the pool's lock
-        "backend",
+        "abandoned",  # whether a job of its stack is; protected by the pool's lock
+        "abandoned_at",  # since when; protected by the pool's lock
+        "crew",
         "forked",  # set in a forked child: the process is the copy of this thread
-        "gate",
-        "ident",
+        "ident",  # of its thread; 0 until that runs
         "interrupts",
         "job",  # what runs on top of its stack; protected by the pool's lock
         "now",
+        "sleep",
         "stack",  # the jobs below that, which wait for it; protected by the pool's lock
-        "thread",
         "waits_for",  # what its job waits for, protected by the lock of `waiting`
+        "wake",
     )
 
-    def __init__(self, backend: ThreadBackend) -> None:
-        self.backend = backend
+    def __init__(self, crew: Crew) -> None:
+        self.crew = crew
         self.job: JobSink | None = None
         self.stack: list[JobSink] = []
         self.abandoned = False
         self.abandoned_at = 0.0
         self.forked = False
-        self.gate = threading.Lock()
-        self.gate.acquire()
         self.ident = 0
-        self.thread: threading.Thread | None = None
         self.interrupts: Interrupts | None = None
         self.now: float | None = None
         self.waits_for: OutcomeFuture[Any] | None = None  # Any: of whatever type
+        gate = threading.Lock()
+        gate.acquire()
+        self.sleep = gate.acquire
+        self.wake = gate.release
 
     # ---- hot path -------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Take jobs and run them until the backend lets this thread go."""
-        backend = self.backend
-        if not backend._enter(self):
-            return
-        lock, queue, idle = backend._lock, backend._queue, backend._idle
-        acquire, release, sleep = lock.acquire, lock.release, self.gate.acquire
+        """Take jobs and run them until the crew lets this thread go."""
         try:
-            while True:
-                # Taken by hand, not by ``with``: this thread gets no signals, and async
-                # exceptions reach it only inside of a job (see interrupts).
-                acquire()
-                try:
-                    self.job = None  # and with it everything that the last job held
-                    if backend._slots_alive > backend._allowed:
-                        return
-                    job = queue.pop()
-                    while job is not None and not job.claim(self):
-                        job = queue.pop()
-                    if job is None:
-                        if backend._closing:
-                            return
-                        self.now = None
-                        idle.append(self)
-                        if queue and backend._unpark(self):
-                            continue
-                    else:
-                        self.job = job
-                finally:
-                    release()
-                if job is None:
-                    if backend._watchers:
-                        backend._watchers.tell()
-                    sleep()
-                    continue
-                job.execute()
-                job = None  # keep nothing while the next one is waited for
-                if self.abandoned or self.forked:
-                    backend._came_back(self)
+            if self.crew.enter(self):
+                self._run()
+        except BaseException as error:  # noqa: BLE001 - reported: nobody else would see it
+            logger(__name__).exception("a worker thread ends by an error that is no job's")
+            for job in self.jobs():
+                job.crash(error)
         finally:
-            backend._leave(self)
+            self.crew.leave(self)
+
+    def _run(self) -> None:  # noqa: C901 - the hot path, written out
+        crew = self.crew
+        queue, idle, thread = crew.queue, crew.idle, threading.current_thread()
+        acquire, release, pop = crew.lock.acquire, crew.lock.release, crew.queue.pop
+        sleep, wake, name = self.sleep, self.wake, thread.name
+        job = None
+        while True:
+            # Taken by hand, not by ``with``: this thread gets no signals, and async
+            # exceptions reach it only inside of a job (see interrupts).
+            acquire()
+            try:
+                if crew.alive > crew.allowed:
+                    crew.strike(self)
+                    return
+                taken = pop()
+                while taken is not None and not taken.claim(self):
+                    taken = pop()
+                self.job = taken
+                if taken is None:
+                    self.now = None
+                    if crew.closing:
+                        crew.strike(self)
+                        return
+                    idle.append(wake)
+            finally:
+                release()
+            job = taken  # lets go of the last job, outside of the lock: user code may run then
+            if job is not None:
+                job.execute()
+                taken = None
+                if self.abandoned or self.forked:
+                    crew.came_back(self)
+                if thread.name != name:  # what a job calls its thread ends with the job
+                    thread.name = name
+            elif not queue or not self._get_up():
+                if crew.watchers:
+                    crew.watchers.tell()
+                sleep()
+
+    def _get_up(self) -> bool:
+        """A job came while this slot lay down: take the gate back. False: it is being opened."""
+        try:
+            self.crew.idle.remove(self.wake)
+        except ValueError:
+            return False
+        return True
 
     # ---- what the job and the pool ask of a slot ------------------------------------------
-
-    def run_in_place(self, job: JobSink) -> None:
-        """Run *job*, claimed for this slot, on top of the one that waits for it."""
-        backend = self.backend
-        waits_for, self.waits_for = self.waits_for, None
-        # An executor that waits below must not seem to drive what runs here.
-        executor, running.executor = running.executor, None
-        try:
-            job.execute()
-        finally:
-            running.executor = executor
-            self.waits_for = waits_for
-            backend._unstack(self)
 
     def wait(
         self,
@@ -137,10 +144,22 @@ class Slot:
         interrupts = self.interrupts
         return interrupts is not None and interrupts.send(job)
 
+    def jobs(self) -> list[JobSink]:
+        """Return what runs here, the one on top last. Needs the pool's lock."""
+        job = self.job
+        return self.stack if job is None else [*self.stack, job]
+
+    @property
+    def state(self) -> SlotState:
+        """Where this slot is: nowhere stored, it is what the fields say. Needs the pool's lock."""
+        if self not in self.crew.slots:
+            return SlotState.RETIRED
+        if self.job is None:
+            return SlotState.IDLE
+        return SlotState.ABANDONED if self.abandoned else SlotState.BUSY
+
     def bind(self) -> None:
         """On its thread, before anything else."""
-        self.thread = threading.current_thread()
-        self.ident = threading.get_ident()
         this_thread.slot = self
         running.blocker = self
 

@@ -18,15 +18,20 @@ Source: ADR-006, ADR-007; worker-api-spec.md, section 7.
 
 from __future__ import annotations
 
+import contextvars
 import itertools
 import threading
+from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
+from runtime.backends.locking import locked, taking
 from runtime.errors import WorkerStartError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, MutableMapping
     from concurrent.futures import ThreadPoolExecutor
+
+    from runtime.backends.base import PoolLock
 
 __all__ = ("ThreadSource", "thread_source")
 
@@ -36,96 +41,156 @@ _LIMIT: Final = 1 << 20  # pools have limits of their own; this one must never q
 class _Ticket:
     """One wish for a thread."""
 
-    __slots__ = ("error", "main", "taken", "thread", "void")
+    __slots__ = ("_claim", "error", "main", "taken", "thread")
 
     def __init__(self, main: Callable[[], None]) -> None:
         self.main = main
-        self.thread: threading.Thread | None = None  # who runs it
+        self.error: BaseException | None = None  # why no thread could be started
+        self.thread: threading.Thread | None = None  # who took it
         self.taken = threading.Lock()  # released once `thread` is set
         self.taken.acquire()
-        self.void = False  # True: starting failed; the executor may still run this later
-        self.error: BaseException | None = None
+        self._claim = threading.Lock()
+
+    def claim(self) -> bool:
+        """Decide what becomes of it: a thread runs it, or it is void. True for the first only."""
+        return self._claim.acquire(False)
+
+
+class _Here(threading.local):
+    """What this thread is doing."""
+
+    starting = False  # inside of the executor's submit, whose locks are not re-entrant
 
 
 class ThreadSource:
     """Starts worker threads, named ``vela-worker-N``. Thread-safe."""
 
+    _executor: ThreadPoolExecutor | None
+
     def __init__(self) -> None:
-        self._starting = threading.Lock()  # one start at a time; taken before _lock
-        self._lock = threading.Lock()  # guards the fields below; never held while starting
-        self._executor: ThreadPoolExecutor | None = None
-        self._in_use = 0  # threads that run a pump, or are about to
         self._numbers = itertools.count(1)
+        self._begin()
 
     def start(self, main: Callable[[], None]) -> None:
         """Run *main* on a thread; returns when that thread has been started.
 
         Raises:
-            WorkerStartError: the system or the interpreter refused.
+            WorkerStartError: the system or the interpreter refused; *main* will not run.
+            BaseException: what a signal handler raised; *main* runs, or it does not.
         """
         ticket = _Ticket(main)
-        with self._lock:
-            self._in_use += 1
-            executor = self._executor = self._executor or _make_executor()
+        failure: BaseException | None = None
+        try:
+            executor = self._register(ticket)
+            # In an empty context: a build whose threads inherit one must not keep the caller's.
+            contextvars.Context().run(self._start_from_daemon, executor, ticket)
+        except BaseException as error:  # noqa: BLE001 - raised again below
+            failure = error
+        failure = failure or ticket.error
+        if failure is None:
+            return
+        # The executor keeps a ticket for which it could not start a thread: one that has come
+        # free meanwhile may have taken it, and then all is well.
+        is_void = ticket.claim()
+        if is_void:
+            self._release(ticket)
+        if not isinstance(failure, Exception):
+            raise failure
+        if is_void:
+            raise WorkerStartError(
+                f"no worker thread could be started ({failure}): the limit of threads or "
+                "memory is reached, or the interpreter is shutting down; use fewer workers"
+            ) from failure
+
+    def defer(self, func: Callable[[], None]) -> bool:
+        """Call *func* later where this thread is just starting another one; else False.
+
+        A finalizer can run there at any moment, and may spawn; it cannot start a thread as well.
+        """
+        if not self._here.starting:
+            return False
+        self._deferred.append(func)
+        return True
+
+    @locked
+    def _register(self, ticket: _Ticket) -> ThreadPoolExecutor:
+        self._in_use.add(ticket)
+        if self._executor is None:
+            self._executor = _make_executor()
+        return self._executor
+
+    def _start_from_daemon(self, executor: ThreadPoolExecutor, ticket: _Ticket) -> None:
+        if threading.current_thread().daemon:
+            self._submit(executor, ticket)
+            return
         starter = threading.Thread(
             target=self._submit, args=(executor, ticket), name="vela-starter", daemon=True
         )
-        try:
-            starter.start()
-            starter.join()
-        except RuntimeError as error:  # "can't start new thread"
-            ticket.error = error
-        if ticket.error is not None:
-            ticket.void = True
-            self._release()
-            raise WorkerStartError(
-                f"no worker thread could be started ({ticket.error}): the limit of threads or "
-                "memory is reached, or the interpreter is shutting down; use fewer workers"
-            ) from ticket.error
+        starter.start()
+        starter.join()
 
     def _submit(self, executor: ThreadPoolExecutor, ticket: _Ticket) -> None:
-        with self._starting:
-            try:
+        self._here.starting = True
+        try:
+            with self._starting:
                 executor.submit(self._run, ticket)
-            except BaseException as error:  # noqa: BLE001 - told to whoever waits in start()
-                ticket.error = error
-                return
-            # Only now is a new thread in the executor's table; and because nobody else starts one
-            # meanwhile, the thread that took this ticket is that one, or one spared before.
-            ticket.taken.acquire()
-            if ticket.thread is not None:
-                _spare_from_exit(ticket.thread)
+                # Only now is a new thread in the executor's table; and because nobody else starts
+                # one meanwhile, who took this ticket is that one, or one spared before.
+                ticket.taken.acquire()
+                if ticket.thread is not None:
+                    _spare_from_exit(ticket.thread)
+        except BaseException as error:  # noqa: BLE001 - told to whoever waits in start()
+            ticket.error = error
+        finally:
+            self._here.starting = False
+        while self._deferred:
+            self._deferred.popleft()()
 
     def _run(self, ticket: _Ticket) -> None:
         """The first frame of ours on a thread of the executor."""
-        thread = ticket.thread = threading.current_thread()
+        claimed = ticket.claim()
+        if claimed:
+            ticket.thread = threading.current_thread()
         ticket.taken.release()
-        if ticket.void:
+        if not claimed:
             return
-        with self._lock:
-            number = next(self._numbers)
-        thread.name = f"vela-worker-{number}"
+        threading.current_thread().name = f"vela-worker-{self._next_number()}"
         try:
             ticket.main()
         finally:
-            self._release()
+            self._release(ticket)
 
-    def _release(self) -> None:
+    @locked
+    def _next_number(self) -> int:
+        return next(self._numbers)
+
+    def _release(self, ticket: _Ticket) -> None:
         """One thread less is in use; with the last one the executor's threads end."""
-        with self._lock:
-            self._in_use -= 1
-            if self._in_use:
-                return
-            executor, self._executor = self._executor, None
+        executor = self._unregister(ticket)
         if executor is not None:
             executor.shutdown(wait=False)
 
+    @locked
+    def _unregister(self, ticket: _Ticket) -> ThreadPoolExecutor | None:
+        """Return the executor where nobody needs it any more."""
+        self._in_use.discard(ticket)
+        if self._in_use:
+            return None
+        executor, self._executor = self._executor, None
+        return executor
+
+    def _begin(self) -> None:
+        self.lock: PoolLock = threading.RLock()  # guards _executor, _in_use; not while starting
+        self.taking = taking(self.lock)
+        self._starting = threading.Lock()  # one start at a time; taken before lock
+        self._executor = None
+        self._in_use: set[_Ticket] = set()  # of threads that run a pump, or are about to
+        self._deferred: deque[Callable[[], None]] = deque()
+        self._here = _Here()
+
     def reset_after_fork(self) -> None:
         """In a forked child: none of the parent's threads exist here."""
-        self._starting = threading.Lock()
-        self._lock = threading.Lock()
-        self._executor = None
-        self._in_use = 0
+        self._begin()
 
 
 def _make_executor() -> ThreadPoolExecutor:

@@ -5,6 +5,7 @@ A job that waits (``.result()``, or an executor that parks inside of the job) ho
   thread, where no time limit forbids it.
 - Otherwise the pool may use one more thread for as long as the wait lasts, under a cap.
 - It waits for a job that waits, directly or not, for this one: `PoolDeadlockError`, at once.
+  A wait with a limit of its own is no part of such a circle: it ends.
 At the cap, a wait without limit runs queued jobs in place, whichever is next: it makes way.
 
 The graph of who waits for whom is one edge per slot, ``Slot.waits_for``, under ``_graph``. An
@@ -17,6 +18,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from runtime.backends.stacking import run_any_in_place, run_in_place
 from runtime.errors import PoolDeadlockError
 
 if TYPE_CHECKING:
@@ -38,27 +40,43 @@ def wait_in_job(
     block: Callable[[], bool],
 ) -> bool:
     """Wait for *future* on *slot*'s thread; return what *block* returned, True if settled."""
-    backend = slot.backend
     if slot.job is None:  # our own code between two jobs: nothing to protect
         return block()
-    runner = getattr(future, "slot", None)  # a job's future knows where it runs
-    if limit is None and future is not None and hasattr(future, "claim"):
-        if backend._run_in_place(slot, cast("JobSink", future)):
-            return True
-        runner = getattr(future, "slot", None)
-    if runner is not None and future is not None:
+    interrupts = slot.interrupts
+    if interrupts is None:
+        return _wait(slot, future, limit, block)
+    shut = interrupts.shut()  # the job below must not be interrupted in what runs on top of it
+    done = _wait(slot, future, limit, block)
+    interrupts.reopen(shut)
+    return done
+
+
+def _wait(
+    slot: Slot,
+    future: OutcomeFuture[Any] | None,  # Any: as above
+    limit: float | None,
+    block: Callable[[], bool],
+) -> bool:
+    if limit is None and future is not None:
+        if hasattr(future, "claim"):  # a job's; perhaps one that nobody has started
+            run_in_place(slot, cast("JobSink", future))
+            # Settled by now, or just about to be: who settles may be between its two steps.
+            if future.done():
+                return True
         _add_edge(slot, future)
-    else:
-        slot.waits_for = future
+    crew = slot.crew
     try:
-        lent = backend._lend(slot)
+        lent = crew.lend()
         try:
             while limit is None and not lent and not _settled(future):
-                if not backend._run_any_in_place(slot):
+                if not run_any_in_place(slot):
                     break
+                if future is not None:
+                    _add_edge(slot, future)  # again: it did not count while others ran on top
             return True if _settled(future) else block()
         finally:
-            backend._unlend(lent=lent)
+            if lent:
+                crew.take_back()
     finally:
         with _graph[0]:
             slot.waits_for = None

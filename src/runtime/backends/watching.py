@@ -8,7 +8,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from runtime.async_runtime.running import running
 from runtime.async_runtime.waiters import ThreadWaker
+from runtime.backends.locking import locked, taking
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,10 +27,11 @@ class Watchers:
         lock: What the conditions need; the pool's lock.
     """
 
-    __slots__ = ("_lock", "_waiting")
+    __slots__ = ("_waiting", "lock", "taking")
 
     def __init__(self, lock: PoolLock) -> None:
-        self._lock = lock
+        self.lock = lock
+        self.taking = taking(lock)
         self._waiting: list[ThreadWaker] = []  # appended to and removed from atomically
 
     def __bool__(self) -> bool:
@@ -45,15 +48,26 @@ class Watchers:
         self._waiting.append(waker)
         try:
             while True:
-                with self._lock:
-                    if condition():
-                        return True
+                if self._holds(condition):
+                    return True
                 left = None if deadline is None else deadline - time.monotonic()
                 if left is not None and left <= 0:
                     return False
-                waker.park(left)
+                self._park(waker, left)
         finally:
             self._waiting.remove(waker)
+
+    @locked
+    def _holds(self, condition: Callable[[], bool]) -> bool:
+        return condition()
+
+    @staticmethod
+    def _park(waker: ThreadWaker, limit: float | None) -> None:
+        blocker = running.blocker
+        if blocker is None:
+            waker.park(limit)
+        else:  # inside of a job: its pool may use another thread meanwhile
+            blocker.wait(None, limit, lambda: waker.park(limit))
 
     def tell(self) -> None:
         """Let everybody look again. Needs no lock."""

@@ -51,18 +51,30 @@ def _at_exit() -> None:
         unrun += cast("list[WorkerFuture[Any]]", _backend(pool).drain())
     for job in unrun:
         job.cancel()
+    try:
+        _wait_for(pools)
+    finally:  # a KeyboardInterrupt ends the wait, and the names are told all the same
+        _tell(pools, len(unrun))
+
+
+def _wait_for(pools: list[WorkerPool]) -> None:
+    """Give what runs the time that each pool allows, all of them side by side."""
     begin = time.monotonic()
-    stuck: list[str] = []
     for pool in pools:
         left = None if pool.exit_timeout is None else begin + pool.exit_timeout - time.monotonic()
-        if not _backend(pool).join(None if left is None else max(left, 0.0)):
-            stuck += [f"{job.label} (spawned at {job.place})" for job in _backend(pool).jobs()]
+        _backend(pool).join(None if left is None else max(left, 0.0))
+
+
+def _tell(pools: list[WorkerPool], unrun: int) -> None:
+    stuck: list[str] = []
+    for pool in pools:
+        stuck += [f"{job.label} (spawned at {job.place})" for job in _backend(pool).jobs()]
         stuck += [f"{label} (abandoned)" for label, _ in _backend(pool).counts().abandoned]
     if stuck or unrun:
         logger(__name__).warning(
             "the interpreter exits and leaves work behind: %s%s",
             "still running: " + "; ".join(stuck) if stuck else "nothing runs",
-            f"; never ran: {len(unrun)} queued job(s)" if unrun else "",
+            f"; never ran: {unrun} queued job(s)" if unrun else "",
         )
 
 

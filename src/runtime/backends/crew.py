@@ -1,0 +1,324 @@
+"""The threads of one pool: how many there may be, how they come, and how they go.
+
+How many: ``max_workers``, plus one for each slot whose job waits inside of the pool
+(lent), plus one for each slot whose job was abandoned, both up to a cap. A thread that finds more
+of them alive than allowed leaves instead of taking a job; where jobs wait, it wakes another.
+Invariant: while a job waits in the queue, fewer threads sleep than were told to wake, or as many
+run as are allowed; where no thread can be had at all, the jobs are refused.
+Locks: ``lock`` is the pool's (re-entrant: a signal handler or a finalizer may submit or cancel
+while this thread is inside). Threads are started and woken outside of it.
+Source: worker-api-spec.md, section 4; ADR-006.
+"""
+
+from __future__ import annotations
+
+import operator
+import threading
+from typing import TYPE_CHECKING, NamedTuple
+
+from runtime.backends.base import end_forked_child
+from runtime.backends.locking import locked, taking
+from runtime.backends.slot import Slot
+from runtime.backends.thread_source import thread_source
+from runtime.backends.watching import Watchers
+from runtime.errors import BrokenPoolError, WorkerStartError
+from runtime.logs import logger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from runtime.backends.base import JobSink, PoolLock
+    from runtime.clock import Clock
+    from runtime.scheduling.job_queue import JobQueue
+
+__all__ = ("Crew", "CrewOptions")
+
+
+class CrewOptions(NamedTuple):
+    """What is known of a crew from the start; see `ThreadBackend`."""
+
+    max_workers: int
+    max_lent: int
+    max_abandoned: int
+    initializer: Callable[[], object] | None
+    name: str
+
+
+class Crew:
+    """Starts, wakes, counts and lets go the slots that serve one queue. Thread-safe.
+
+    Args:
+        lock: The pool's lock, an RLock.
+        clock: For the ages of abandoned jobs.
+        queue: What the slots take jobs from.
+        options: How many threads, and what they do first.
+    """
+
+    def __init__(
+        self, lock: PoolLock, clock: Clock, queue: JobQueue[JobSink], options: CrewOptions
+    ) -> None:
+        self.lock = lock
+        self.taking = taking(lock)
+        self.clock = clock
+        self.queue = queue
+        self.options = options
+        self.watchers = Watchers(lock)  # who waits for idleness or for the end
+        # All of these are protected by lock; the idle list is also popped without it.
+        self.slots: set[Slot] = set()  # those alive: they have a thread, or it is being started
+        self.alive = 0  # how many these are; read without the lock as a hint
+        self.allowed = options.max_workers
+        self.lent = 0
+        self.abandoned = 0  # slots
+        self.closing = False
+        self.broken: BaseException | None = None
+        self._told_cap = False
+        self._told_start = False
+        # What opens the gates of the slots that sleep; the last one in is the first one out,
+        # its caches are warm.
+        self.idle: list[Callable[[], None]] = []
+        # Take a gate off the list and open it; IndexError: there is none. One call from
+        # Python into C, so no signal comes between the two: that slot would sleep for ever.
+        self.wake_one = map(operator.call, iter(self.idle.pop, None)).__next__
+
+    # ---- coming ---------------------------------------------------------------------------
+
+    def serve(self) -> None:
+        """See that what waits in the queue is looked at, by a thread that sleeps or a new one."""
+        if not self.queue:
+            return
+        try:
+            self.wake_one()
+        except IndexError:
+            if self.alive < self.allowed:
+                self.grow(None)
+
+    def grow(self, job: JobSink | None) -> None:
+        """Start a thread if one more is allowed.
+
+        Raises:
+            WorkerStartError: it could not be started, there is no other one, and *job* was refused.
+        """
+        source = thread_source()
+        if source.defer(self.serve):
+            return
+        slot = Slot(self)
+        try:
+            if self._reserve(slot):
+                source.start(slot.run)
+        except BaseException as error:
+            undone, stranded = self._not_started(slot)
+            if not isinstance(error, WorkerStartError):  # a KeyboardInterrupt or its kind
+                if undone:
+                    self.serve()
+                raise
+            if self._refuse_all(stranded, error, job):
+                raise
+        else:
+            self._told_start = False
+
+    @locked
+    def _reserve(self, slot: Slot) -> bool:
+        if self.alive >= self.allowed or (self.closing and not self.queue):
+            return False
+        self.slots.add(slot)
+        self.alive += 1
+        return True
+
+    @locked
+    def _not_started(self, slot: Slot) -> tuple[bool, list[JobSink]]:
+        """Take back what was reserved, unless it runs; return also the jobs without any thread."""
+        if slot not in self.slots or slot.ident:
+            return False, []
+        self._strike(slot)
+        return True, self.queue.snapshot() if self.alive == 0 else []
+
+    def _refuse_all(
+        self, stranded: list[JobSink], error: WorkerStartError, job: JobSink | None
+    ) -> bool:
+        """No thread can be had: refuse *stranded*; True where *job* was among them."""
+        refused = False
+        for one in stranded:
+            refused |= self.refuse(one, error) and one is job
+        if not stranded and not self._told_start:
+            self._told_start = True  # once, until it works again
+            logger(__name__).warning(
+                "%s goes on with %d thread(s): %s", self.options.name, self.alive, error
+            )
+        return refused
+
+    def refuse(self, job: JobSink, error: BaseException) -> bool:
+        """Refuse *job*, which is in the queue; False where it has started, or is over."""
+        if not job.refuse(error):
+            return False
+        self.note_shell()
+        return True
+
+    @locked
+    def note_shell(self) -> None:
+        """A job in the queue is over."""
+        self.queue.note_over()
+
+    def enter(self, slot: Slot) -> bool:
+        """On a new thread: prepare it; False where it is not wanted, or the pool is broken."""
+        if not self._admit(slot):
+            return False
+        slot.bind()
+        if self.options.initializer is None:
+            return True
+        try:
+            self.options.initializer()
+        except BaseException as error:  # noqa: BLE001 - told to everybody who has a job here
+            self._break(error)
+            return False
+        return True
+
+    @locked
+    def _admit(self, slot: Slot) -> bool:
+        if slot not in self.slots:  # its start failed half-way, and was taken back
+            return False
+        slot.ident = threading.get_ident()  # from here on it is not taken back
+        return True
+
+    def _break(self, error: BaseException) -> None:
+        for job in self._close_broken(error):
+            self.refuse(job, self.broken_error())
+        self.wake_all()
+
+    @locked
+    def _close_broken(self, error: BaseException) -> list[JobSink]:
+        if self.broken is None:
+            self.broken = error
+        self.closing = True
+        return self.queue.snapshot()
+
+    def broken_error(self) -> BrokenPoolError:
+        """Return a new error for who waits for a job of a pool that is broken."""
+        error = BrokenPoolError(
+            f"{self.options.name} is broken: its initializer raised {self.broken!r}; "
+            "mend the initializer and make a new WorkerPool"
+        )
+        error.__cause__ = self.broken
+        return error
+
+    # ---- going ----------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Let all threads leave as soon as nothing waits."""
+        self._set_closing()
+        self.wake_all()
+
+    @locked
+    def _set_closing(self) -> None:
+        self.closing = True
+
+    def wake_all(self) -> None:
+        """Let every thread that sleeps look again; those that are told to go do not sleep again."""
+        while True:
+            try:
+                self.wake_one()
+            except IndexError:
+                break
+        self.watchers.tell()
+
+    def strike(self, slot: Slot) -> None:
+        """*slot* is about to leave, and takes no more jobs. Needs lock."""
+        slot.job = None
+        self._strike(slot)
+
+    def _strike(self, slot: Slot) -> None:
+        self.slots.discard(slot)
+        self.alive -= 1
+        self.recount(slot)
+
+    def leave(self, slot: Slot) -> None:
+        """On its thread, at the very end."""
+        slot.unbind()
+        self._strike_if_there(slot)
+        # It may have been woken for a job that it did not take; or one came since it looked.
+        self.serve()
+        self.watchers.tell()
+
+    @locked
+    def _strike_if_there(self, slot: Slot) -> None:
+        if slot in self.slots:
+            self.strike(slot)
+
+    # ---- slots that are busy with what does not count ------------------------------------
+
+    def recount(self, slot: Slot) -> None:
+        """Note whether an abandoned function still runs on *slot*. Needs lock."""
+        abandoned = any(job.is_abandoned() for job in slot.jobs())
+        if abandoned is not slot.abandoned:
+            slot.abandoned = abandoned
+            slot.abandoned_at = self.clock.now()
+            self.abandoned += 1 if abandoned else -1
+            if self.abandoned <= self.options.max_abandoned:
+                self._told_cap = False
+            self._count_allowed()
+
+    def _count_allowed(self) -> None:
+        """Needs lock."""
+        options = self.options
+        self.allowed = options.max_workers + self.lent + min(self.abandoned, options.max_abandoned)
+
+    def note_over(self, job: JobSink) -> None:
+        """*job* is over, and its function still runs, on one of the slots perhaps."""
+        slot, tell = self._note_over(job)
+        if slot is None:
+            return
+        if job.wants_interrupt:
+            slot.interrupt(job)
+        self.serve()
+        if tell:
+            logger(__name__).warning(
+                "%s: %d abandoned job(s) do not return and no more threads replace them "
+                "(max_abandoned=%d): new jobs wait for a free thread",
+                self.options.name,
+                self.abandoned,
+                self.options.max_abandoned,
+            )
+
+    @locked
+    def _note_over(self, job: JobSink) -> tuple[Slot | None, bool]:
+        """Return where *job* runs, and whether to tell that the cap is reached."""
+        slot = next((slot for slot in self.slots if job in slot.jobs()), None)
+        if slot is None:
+            return None, False
+        self.recount(slot)
+        tell = self.is_over_cap() and not self._told_cap
+        self._told_cap = self._told_cap or tell
+        return slot, tell
+
+    def is_over_cap(self) -> bool:
+        """Tell whether a slot is abandoned that no thread replaces. Needs lock."""
+        return self.abandoned > self.options.max_abandoned
+
+    def came_back(self, slot: Slot) -> None:
+        """An abandoned function has returned, or this is a copy of the thread in a forked child."""
+        if slot.forked:
+            end_forked_child(None)
+        self._clear(slot)
+
+    @locked
+    def _clear(self, slot: Slot) -> None:
+        slot.job = None
+        self.recount(slot)
+
+    def lend(self) -> bool:
+        """A job waits: allow one more thread; False at the cap."""
+        if not self._change_lent(1):
+            return False
+        self.serve()
+        return True
+
+    def take_back(self) -> None:
+        """A job for which a thread was lent does not wait any more."""
+        self._change_lent(-1)
+
+    @locked
+    def _change_lent(self, by: int) -> bool:
+        if by > 0 and self.lent >= self.options.max_lent:
+            return False
+        self.lent += by
+        self._count_allowed()
+        return True

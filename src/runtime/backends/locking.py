@@ -1,0 +1,56 @@
+"""Sections under a pool's lock that an exception out of a signal handler cannot leave locked.
+
+``with lock:`` is no such section everywhere: where the interpreter looks for signals after
+each call (3.14), a `KeyboardInterrupt` can be raised when ``__enter__`` has taken the lock and
+the block has not begun; nobody gives the lock back then, and the pool hangs. So the lock is
+taken by an operator, ``True in taking``: it calls ``acquire`` from C, and no signal is looked
+for between an operator and the ``try`` after it.
+Source: worker-api-spec.md, section 4.3; ADR-006.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from runtime.backends.base import PoolLock
+
+__all__ = ("Locked", "locked", "taking")
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Locked(Protocol):
+    """What has methods that are `locked`."""
+
+    lock: PoolLock
+    taking: Iterator[bool]  # made by `taking` from the lock
+
+
+LockedT = TypeVar("LockedT", bound=Locked)
+
+
+def taking(lock: PoolLock) -> Iterator[bool]:
+    """Return the iterator that takes *lock* for whoever evaluates ``True in`` it."""
+    return iter(lock.acquire, None)  # acquire gives True, so each look takes exactly one
+
+
+def locked(
+    method: Callable[Concatenate[LockedT, P], R],
+) -> Callable[Concatenate[LockedT, P], R]:
+    """Decorate *method*: it runs with ``self.lock`` held. Re-entrant."""
+
+    def run(self: LockedT, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        lock = self.lock
+        _ = True in self.taking  # takes the lock; see the module
+        try:
+            return method(self, *args, **kwargs)
+        finally:
+            lock.release()
+
+    functools.update_wrapper(run, method)
+    return run
