@@ -95,6 +95,9 @@ class Future(ABC, Generic[T]):
     def _forget(self, waker: Waker) -> None:
         """Hook: *waker* is not interested any more; drop it where it is kept."""
 
+    def _abandoned(self) -> None:
+        """Hook: a task that awaited this was cancelled meanwhile."""
+
     # ---- combinators ----------------------------------------------------------------------
 
     def map(self, func: Callable[[T], U]) -> Future[U]:

@@ -12,7 +12,6 @@ Source: async-runtime-spec.md, section 6; ADR-002.
 
 from __future__ import annotations
 
-import random
 from collections import deque
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -30,6 +29,7 @@ from runtime.errors import CancelRequestedError, InvalidPollError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from random import Random
 
     from runtime.async_runtime.driven import DrivenTask
     from runtime.async_runtime.nesting import Nest
@@ -97,8 +97,13 @@ class ReadyLoop:
         self._ticking = False  # the tick marker is in the queue; loop thread only
         self._stopping = False  # stop() was called during the run under way
         self._littered = False  # other markers may be in the queue
-        self._random = random.Random(order)
-        self._pop: Callable[[], Any] = self._ready.popleft if order == "fifo" else self._pop_random
+        self._random: Random | None = None
+        self._pop: Callable[[], Any] = self._ready.popleft
+        if order != "fifo":
+            from random import Random  # noqa: PLC0415 - as dear to import as this package
+
+            self._random = Random(order)
+            self._pop = self._pop_random
 
     # ---- hot path -------------------------------------------------------------------------
 
@@ -212,7 +217,7 @@ class ReadyLoop:
     def _pop_random(self) -> Any:  # noqa: ANN401 - see _ready
         """Take any of the ready ones; the seed decides which, so a run can be repeated."""
         ready = self._ready
-        if len(ready) > 1:
+        if len(ready) > 1 and self._random is not None:
             ready.rotate(-self._random.randrange(len(ready)))
         return ready.popleft()
 

@@ -259,9 +259,6 @@ class OutcomeFuture(Future[T]):
         if executor is not None:
             executor._check_blocking(self)
 
-    def _abandoned(self) -> None:
-        """Hook: a task that awaited this was cancelled meanwhile."""
-
     # ---- reading --------------------------------------------------------------------------
 
     def _read(self) -> T:
