@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from runtime.async_runtime import Executor, Promise, PromiseFuture
 from runtime.async_runtime.outcome import VALUE
-from runtime.errors import CancellationError
+from runtime.errors import CancellationError, InvalidStateError
 from runtime.testing import CountingWaker, race
 
 
@@ -164,6 +164,64 @@ def test_threads_that_wait_while_another_settles_all_go_on() -> None:
         waiting = [lambda: promise.future().result(10)] * 3
 
         assert race(*waiting, lambda: int(promise.try_resolve(1))) == [1, 1, 1, 1]
+
+
+class Emptied(list[Any]):
+    """A list of waiters that somebody else empties between a look and a pop."""
+
+    def pop(self, *index: Any) -> Any:
+        """Pop the claim; of the waiters, none is left."""
+        item = super().pop(*index)
+        if not index:
+            self.clear()
+            raise IndexError
+        return item
+
+
+def test_a_waiter_that_helps_itself_while_it_is_to_be_woken() -> None:
+    """It has seen the outcome and has left: with one waiter, and with several."""
+    for count in (1, 2):
+        promise: Promise[int] = Promise()
+        future = promise.future()
+        future._waiters = Emptied(future._waiters)
+        wakers = [CountingWaker() for _ in range(count)]
+        for waker in wakers:
+            future.poll(waker)
+
+        promise.resolve(1)
+
+        assert future.result() == 1
+        assert {waker.count for waker in wakers} == {0}
+
+
+def test_every_kind_of_future_is_outside_of_executors_without_one() -> None:
+    """The text says what to do."""
+    promise: Promise[int] = Promise()
+    with pytest.raises(InvalidStateError, match="no runtime executor"):
+        promise.future().__await__().send(None)
+    with Executor() as executor:
+        handle = executor.spawn(promise.future())
+        with pytest.raises(InvalidStateError, match="no runtime executor"):
+            handle.__await__().send(None)
+        promise.resolve(1)
+        executor.run()
+
+
+def test_a_spurious_poll_of_an_awaiting_task_changes_nothing(executor: Executor) -> None:
+    """It goes on waiting, and is woken once."""
+    promise: Promise[int] = Promise()
+
+    async def wait() -> int:
+        return await promise.future()
+
+    handle = executor.spawn(wait())
+    for _ in range(3):
+        executor.run_until_stalled()
+        handle.wake()
+    executor.run_until_stalled()
+    promise.resolve(4)
+
+    assert executor.run_until_complete(handle) == 4
 
 
 class PromiseModel(RuleBasedStateMachine):
