@@ -158,11 +158,16 @@ class Crew:
         """A job in the queue is over."""
         self.queue.note_over()
 
-    def enter(self, slot: Slot) -> bool:
-        """On a new thread: prepare it; False where it is not wanted, or the pool is broken."""
-        if not self._admit(slot):
+    @locked
+    def admit(self, slot: Slot) -> bool:
+        """On a new thread, first of all; False: its start was taken back."""
+        if slot not in self.slots:
             return False
-        slot.bind()
+        slot.ident = threading.get_ident()  # from here on it is not taken back
+        return True
+
+    def prepare(self) -> bool:
+        """On a new thread, before its first job; False: the pool is broken."""
         if self.options.initializer is None:
             return True
         try:
@@ -170,13 +175,6 @@ class Crew:
         except BaseException as error:  # noqa: BLE001 - told to everybody who has a job here
             self._break(error)
             return False
-        return True
-
-    @locked
-    def _admit(self, slot: Slot) -> bool:
-        if slot not in self.slots:  # its start failed half-way, and was taken back
-            return False
-        slot.ident = threading.get_ident()  # from here on it is not taken back
         return True
 
     def _break(self, error: BaseException) -> None:

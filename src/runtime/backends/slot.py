@@ -71,8 +71,11 @@ class Slot:
 
     def run(self) -> None:
         """Take jobs and run them until the crew lets this thread go."""
+        if not self.crew.admit(self):
+            return
+        self.bind()
         try:
-            if self.crew.enter(self):
+            if self.crew.prepare():
                 self._run()
         except BaseException as error:  # noqa: BLE001 - reported: nobody else would see it
             logger(__name__).exception("a worker thread ends by an error that is no job's")

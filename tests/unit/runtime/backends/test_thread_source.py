@@ -1,0 +1,224 @@
+"""Where worker threads come from: one executor for the process, made and ended on demand."""
+
+from __future__ import annotations
+
+import concurrent.futures.thread as owner
+import contextvars
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runtime.backends import thread_source
+from runtime.backends.thread_source import ThreadSource
+from runtime.errors import WorkerStartError
+from tests.unit.runtime.gates import GUARD
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class _Pump:
+    """What runs on a thread; tells who runs it, and ends when it is let go."""
+
+    def __init__(self) -> None:
+        self.thread: threading.Thread | None = None
+        self.begun = threading.Event()
+        self.end = threading.Event()
+
+    def __call__(self) -> None:
+        self.thread = threading.current_thread()
+        self.begun.set()
+        assert self.end.wait(GUARD)
+
+    def finish(self) -> None:
+        """Let it end, and wait for the thread."""
+        self.end.set()
+        assert self.thread is not None
+        self.thread.join(GUARD)
+
+
+def _started(source: ThreadSource) -> _Pump:
+    pump = _Pump()
+    source.start(pump)
+    assert pump.begun.wait(GUARD)
+    return pump
+
+
+def test_a_thread_is_a_daemon_with_a_name_of_ours_and_exit_does_not_join_it() -> None:
+    """One stuck job must not hang the exit of the interpreter."""
+    source = ThreadSource()
+
+    pump = _started(source)
+
+    assert pump.thread is not None
+    assert pump.thread.daemon
+    assert pump.thread.name == "vela-worker-1"
+    assert pump.thread not in owner._threads_queues
+    pump.finish()
+
+
+def test_without_the_private_table_the_thread_runs_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A later Python may keep its books in another way."""
+    pump = _Pump()
+    pump.thread = threading.Thread(target=pump.end.set, daemon=True)
+    monkeypatch.delattr(owner, "_threads_queues")
+
+    thread_source._spare_from_exit(pump.thread)
+
+
+def test_all_threads_come_from_one_executor_which_ends_with_the_last() -> None:
+    """Nothing is left of a source that is not used."""
+    source = ThreadSource()
+    first, second = _started(source), _started(source)
+    executor = source._executor
+    assert executor is not None
+
+    first.end.set()
+    second.finish()
+
+    assert first.thread is not None
+    first.thread.join(GUARD)
+    assert source._executor is None
+    assert executor._shutdown
+    third = _started(source)
+    assert source._executor is not executor
+    third.finish()
+
+
+def test_a_worker_starts_another_worker_without_help() -> None:
+    """It is a daemon itself: no starter is needed."""
+    source, pump = ThreadSource(), _Pump()
+    names: list[list[str]] = []
+
+    def start_another() -> None:
+        source.start(pump)
+        names.append([thread.name for thread in threading.enumerate()])
+
+    source.start(start_another)
+    assert pump.begun.wait(GUARD)
+    pump.finish()
+
+    assert pump.thread is not None
+    assert pump.thread.daemon
+    assert "vela-starter" not in names[0]
+
+
+def test_a_refused_starter_is_a_named_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system's limit of threads is reached."""
+    source = ThreadSource()
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(WorkerStartError, match=r"can't start new thread.*use fewer workers"):
+            source.start(lambda: None)
+
+    assert source._executor is None  # nothing is left behind
+    _started(source).finish()
+
+
+def _fail_second_start(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], None]]:
+    """The starter starts, the worker does not: the executor keeps the ticket in its queue."""
+    queued: list[Callable[[], None]] = []
+
+    def submit(_: ThreadPoolExecutor, func: Callable[..., None], ticket: object) -> None:
+        queued.append(lambda: func(ticket))
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", submit)
+    return queued
+
+
+def test_a_ticket_without_a_thread_is_void_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The executor runs it when it has a thread again: that must do nothing."""
+    source, ran = ThreadSource(), []
+    queued = _fail_second_start(monkeypatch)
+
+    with pytest.raises(WorkerStartError):
+        source.start(lambda: ran.append(1))
+    queued[0]()
+
+    assert ran == []
+
+
+def test_a_ticket_taken_by_a_free_thread_counts_as_started(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its start failed, and a thread that came free took it at once: both must not count."""
+    source, ran = ThreadSource(), []
+
+    def submit(_: ThreadPoolExecutor, func: Callable[..., None], ticket: object) -> None:
+        func(ticket)
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", submit)
+
+    source.start(lambda: ran.append(1))
+
+    assert ran == [1]
+    assert source._executor is None
+
+
+@pytest.mark.parametrize("runs", [True, False])
+def test_an_interrupt_during_the_start_is_raised_at_once(
+    monkeypatch: pytest.MonkeyPatch, *, runs: bool
+) -> None:
+    """Whether the thread runs or not, the source's books are right."""
+    source, ran = ThreadSource(), []
+
+    def submit(_: ThreadPoolExecutor, func: Callable[..., None], ticket: object) -> None:
+        if runs:
+            func(ticket)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", submit)
+
+    with pytest.raises(KeyboardInterrupt):
+        source.start(lambda: ran.append(1))
+
+    assert len(ran) == runs
+    assert source._in_use == set()
+
+
+def test_a_finalizer_in_the_middle_of_a_start_is_put_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The executor's locks are not re-entrant: a second start on this thread would hang."""
+    source = ThreadSource()
+    order: list[str] = []
+    submit = ThreadPoolExecutor.submit
+
+    def submit_with_finalizer(self: ThreadPoolExecutor, *args: Callable[..., None]) -> object:
+        order.append(f"put off: {source.defer(lambda: order.append('later'))}")
+        future = submit(self, *args)
+        order.append("submitted")
+        return future
+
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", submit_with_finalizer)
+
+    assert not source.defer(lambda: order.append("never"))
+    _started(source).finish()
+
+    assert order == ["put off: True", "submitted", "later"]
+
+
+def test_a_thread_does_not_keep_the_context_of_who_started_it() -> None:
+    """Some builds let threads inherit it; what it holds would live as long as the worker."""
+    variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="none")
+    seen: list[str] = []
+    source = ThreadSource()
+    variable.set("of the caller")
+    done = threading.Event()
+
+    def look() -> None:
+        seen.append(variable.get())
+        done.set()
+
+    source.start(look)
+    assert done.wait(GUARD)
+
+    assert seen == ["none"]
