@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from runtime.async_runtime.driven import DrivenTask
 from runtime.async_runtime.outcome import CANCELLED
 from runtime.async_runtime.running import running
 from runtime.logs import logger
 
 if TYPE_CHECKING:
+    from runtime.async_runtime.driven import DrivenTask
     from runtime.async_runtime.executor import Executor
 
 __all__ = ("end_tasks",)
@@ -22,7 +22,7 @@ _NAMED: Final = 5  # how many pending tasks a report names
 
 def end_tasks(executor: Executor) -> None:
     """End what *executor*, which takes no more tasks, still has, and say so in the log."""
-    left = sorted(executor._active.copy(), key=DrivenTask.task_id)
+    left = list(executor._active.copy())
     if left:
         _report(executor, left)
     before, running.executor = running.executor, executor
@@ -46,7 +46,7 @@ def _report(executor: Executor, left: list[DrivenTask[Any]]) -> None:
 
 def _end(executor: Executor, task: DrivenTask[Any]) -> None:
     try:
-        executor._active.remove(task)
+        del executor._active[task]
     except KeyError:  # it has ended, or whoever spawned it has noticed that we are closed
         return
     executor._current = task

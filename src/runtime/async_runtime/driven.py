@@ -15,15 +15,11 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
+from runtime.async_runtime.coroutines import PollResume
+from runtime.async_runtime.cycles import check_await
 from runtime.async_runtime.failure import Failure
-from runtime.async_runtime.outcome import (
-    CANCELLED,
-    ERROR,
-    OPEN,
-    VALUE,
-    OutcomeFuture,
-    outside_executor,
-)
+from runtime.async_runtime.outcome import CANCELLED, ERROR, OPEN, VALUE, OutcomeFuture
+from runtime.async_runtime.outcome import outside_executor as outside
 from runtime.async_runtime.places import describe_place
 from runtime.async_runtime.poll import PENDING
 from runtime.async_runtime.running import running
@@ -37,7 +33,7 @@ from runtime.async_runtime.task import (
     no_result,
 )
 from runtime.async_runtime.waker import Waker
-from runtime.errors import AwaitCycleError, InvalidStateError, TaskCancelledError
+from runtime.errors import InvalidStateError, TaskCancelledError
 
 if TYPE_CHECKING:
     import contextvars
@@ -45,11 +41,10 @@ if TYPE_CHECKING:
     from types import CodeType, FrameType
 
     from runtime.async_runtime.executor import Executor
-    from runtime.async_runtime.future import Pollable
     from runtime.async_runtime.poll import Poll
     from runtime.async_runtime.waiters import Wakeable
 
-__all__ = ("DrivenTask", "PollResume", "reset_after_fork")
+__all__ = ("DrivenTask", "reset_after_fork")
 
 T = TypeVar("T")
 
@@ -59,16 +54,6 @@ _STATES: Final = {
     CANCELLED: TaskState.CANCELLED,
 }
 _lazy = threading.RLock()  # guards only the creation of _stop and _number; innermost
-
-
-class PollResume:
-    """What stands in ``_resume`` for a future: its ``poll`` under the name of a coroutine's."""
-
-    __slots__ = ("pollable", "send")
-
-    def __init__(self, pollable: Pollable[Any]) -> None:  # Any: of any type
-        self.pollable = pollable
-        self.send = pollable.poll
 
 
 if TYPE_CHECKING:  # to its users it is a TaskHandle (and registered as one, below)
@@ -247,16 +232,10 @@ class DrivenTask(OutcomeFuture[T], _Handle[T]):
         """Wait for the end, whichever it is; *check*: refuse to close a circle."""
         executor = running.executor
         if executor is None:
-            raise outside_executor(self)
+            raise outside(self)
         current: DrivenTask[Any] = executor._current
-        if executor is self._executor:
-            if check:
-                self._check_cycle(current)
-        elif self._executor._is_below():
-            raise InvalidStateError(
-                f"{current!r} cannot await {self!r}: that one's executor waits, on this very "
-                "thread, for the one that runs here; await it outside of this run"
-            )
+        if check or executor is not self._executor:
+            check_await(self, current)
         self._subscribe(current)
         current._awaiting = self
         try:
@@ -268,22 +247,6 @@ class DrivenTask(OutcomeFuture[T], _Handle[T]):
         finally:
             current._awaiting = None
             del current  # a traceback may keep this frame: it must not keep the task
-
-    def _check_cycle(self, current: DrivenTask[Any]) -> None:
-        """Refuse an await that closes a circle of tasks that await each other."""
-        nested = self._executor._nest is not None  # a run inside a task awaits without a waker
-        if self is not current and not current._waiters and not nested:
-            return  # nobody awaits us, so no circle can close here: the usual case
-        chain: list[DrivenTask[Any]] = [current]
-        step: DrivenTask[Any] | None = self
-        while step is not None:
-            chain.append(step)
-            if step is current:
-                raise AwaitCycleError(
-                    f"this await would never end: {' -> '.join(map(repr, chain))}; "
-                    "let one of these tasks finish without the others"
-                )
-            step = step._awaiting
 
     def _subscribe(self, waker: Wakeable) -> None:
         super()._subscribe(waker)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, cast
 
+from runtime.async_runtime.cycles import check_await
 from runtime.async_runtime.driven import DrivenTask
 from runtime.async_runtime.embedding import EmbeddedLoop, check_count
 from runtime.async_runtime.loop import STALLED, STOPPED
@@ -74,7 +75,7 @@ class DrivingLoop(EmbeddedLoop):
             try:
                 if self._depth > 1:
                     if current is not None:
-                        task._check_cycle(current)
+                        check_await(task, current)
                         current._awaiting = task  # it awaits, without being suspended
                     nest = self._nest = Nest(self, run.current, task)
                 while not task._outcome and not expired:

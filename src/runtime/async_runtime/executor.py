@@ -18,8 +18,8 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, final
 
 from runtime.async_runtime.closing import end_tasks
-from runtime.async_runtime.coroutines import as_pollable, is_coroutine
-from runtime.async_runtime.driven import DrivenTask, PollResume
+from runtime.async_runtime.coroutines import PollResume, as_pollable, is_coroutine
+from runtime.async_runtime.driven import DrivenTask
 from runtime.async_runtime.driving import DrivingLoop
 from runtime.clock import SYSTEM_CLOCK, Clock, SteppedClock, check_timeout
 from runtime.errors import (
@@ -110,7 +110,7 @@ class Executor(DrivingLoop):
             )
         else:
             task = self._task_of(future, frame.f_code, frame.f_lasti)
-        self._active.add(task)
+        self._active[task] = None
         if self._closed:  # in this order: close() empties _active after it has set _closed
             raise self._refuse(task)
         if self._nest is not None and self._owner == get_ident():
@@ -132,7 +132,7 @@ class Executor(DrivingLoop):
 
     def _refuse(self, task: DrivenTask[Any]) -> ExecutorClosedError:
         try:
-            self._active.remove(task)
+            del self._active[task]
         except KeyError:  # close() has found it, and has ended it
             pass
         else:

@@ -84,7 +84,7 @@ class ReadyLoop:
     ) -> None:
         self._clock = clock
         self._ready: deque[Any] = deque()  # Any: tasks and markers; appended to by any thread
-        self._active: set[DrivenTask[Any]] = set()  # strong: a task that nobody holds runs on
+        self._active: dict[DrivenTask[Any], None] = {}  # in order of spawns; strong references
         self._timers = TimerHeap()  # loop thread only
         self._parker = Parker(on_wake)
         self._on_unhandled = on_unhandled or log_unhandled
@@ -113,7 +113,7 @@ class ReadyLoop:
         """Poll at most *limit* tasks that *pop* gives, or until *until* has ended. Say why."""
         pop = pop or self._pop
         append = self._ready.append
-        discard = self._active.discard
+        forget = self._active.pop
         try:
             for _ in repeat(None, limit):
                 try:
@@ -130,7 +130,7 @@ class ReadyLoop:
                     got = task._context.run(task._resume.send, task._arg)
                 except StopIteration as stop:
                     if task._arg is None:  # as _end, without the two calls
-                        discard(task)
+                        forget(task, None)
                         task._resume = task._context = None
                         task._value = stop.value
                         task._outcome = VALUE
@@ -161,7 +161,7 @@ class ReadyLoop:
 
     def _end(self, task: DrivenTask[Any], outcome: int, value: object) -> None:
         """Settle *task*, free what it held, wake those who wait for it."""
-        self._active.discard(task)
+        self._active.pop(task, None)
         task._woken = True  # never queued again
         task._resume = task._arg = None
         task._context = None  # type: ignore[assignment]  # nobody resumes it

@@ -13,7 +13,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from runtime.async_runtime.driven import DrivenTask
-from runtime.async_runtime.joins import ChildWaker
+from runtime.async_runtime.joining import ChildWaker
 from runtime.async_runtime.loop import DONE, SPENT, STALLED, Marker
 
 if TYPE_CHECKING:
