@@ -8,10 +8,10 @@ from __future__ import annotations
 import functools
 from contextvars import Context
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 __all__ = (
     "bind_arguments",
@@ -89,6 +89,8 @@ def bind_arguments(
         raise TypeError(f"args must be a tuple of arguments, got {args!r}: write args=(x,)")
     if not args and not kwargs:
         return func
+    if kwargs and not all(isinstance(name, str) for name in cast("Iterable[object]", kwargs)):
+        raise TypeError(f"kwargs must be a mapping of names, got {kwargs!r}: write kwargs={{...}}")
     return functools.partial(func, *args, **(kwargs or {}))
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, NoReturn, TypeVar
 
 from runtime.async_runtime.future import Future
 from runtime.async_runtime.promise import Promise
@@ -120,7 +120,7 @@ class MapResults(Generic[U]):
         self._items = iter(items)
         self._fill()
         if not self._jobs and self._source_error is not None:
-            raise self._end(self._source_error)
+            self._fail(self._source_error)
 
     def __iter__(self) -> Self:
         return self
@@ -185,8 +185,8 @@ class MapResults(Generic[U]):
         """Take the results of *job*, waiting for them, and put new jobs in its place."""
         try:
             results = job.result()
-        except BaseException as error:  # noqa: BLE001 - raised again, as the end of the iterator
-            raise self._end(error) from error.__cause__
+        except BaseException as error:  # noqa: BLE001 - raised again there
+            self._fail(error)
         self._jobs.remove(job)
         self._ready.extend(results)
         self._fill()
@@ -194,19 +194,20 @@ class MapResults(Generic[U]):
     def _check_end(self) -> None:
         """Nothing is on its way: raise what the items have raised in the end."""
         if self._source_error is not None:
-            raise self._end(self._source_error)
+            self._fail(self._source_error)
 
-    def _end(self, error: BaseException) -> BaseException:
-        """Close, and return what to raise; the one error speaks for all."""
+    def _fail(self, error: BaseException) -> NoReturn:
+        """Close, and raise *error*: the one error speaks for all."""
         for job in self._jobs:
             if job.done():
                 job.exception(0)
         self.close()
-        if isinstance(error, (StopIteration, StopAsyncIteration)):  # must not look like the end
-            ended = RuntimeError(f"the mapped function or its items raised {error!r}")
-            ended.__cause__ = error
-            return ended
-        return error
+        try:
+            if isinstance(error, (StopIteration, StopAsyncIteration)):  # not to look like the end
+                raise RuntimeError(f"the mapped function raised {error!r}") from error
+            raise error
+        finally:
+            del error  # its traceback keeps this frame
 
     def _fill(self) -> None:
         """Make jobs until the window is full or the items are all read."""

@@ -11,7 +11,6 @@ import contextvars
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
-from runtime.async_runtime.failure import Failure
 from runtime.async_runtime.outcome import ERROR
 from runtime.backends.base import this_thread
 from runtime.clock import check_timeout
@@ -148,8 +147,7 @@ class JobMaker:
         try:
             self._submit(job)
         except BaseException as error:
-            _forget(job, error)
-            raise
+            raise _refusal(job, error) from error.__cause__
         return job
 
     def submit(self, func: Callable[[], T], handle: WorkerHandle[T]) -> None:
@@ -188,8 +186,7 @@ class JobMaker:
         try:
             self._submit(job)
         except BaseException as error:
-            _forget(job, error)
-            raise
+            raise _refusal(job, error) from error.__cause__
 
     def _refuse(self, job: JobSink) -> NoReturn:
         """Take the place of the backend's ``submit`` when the pool is shut down."""
@@ -202,10 +199,14 @@ class JobMaker:
         )
 
 
-def _forget(job: WorkerFuture[Any], error: BaseException) -> None:  # Any: of whatever type
-    """The spawner is told by *error*: nobody else need be, and the two must not hold each other."""
-    if job._outcome == ERROR:
-        failure = job._failure()
-        view = failure.view()  # and with it, nothing is left to report
-        if failure.error is error:
-            job._value = Failure(view)
+def _refusal(job: WorkerFuture[Any], error: BaseException) -> BaseException:  # Any: any job
+    """Return what to raise for *error*, with which a backend has refused *job*.
+
+    Its spawner is told by that, so nobody else need be. The error's own traceback has frames that
+    may hold the error itself: without it there is no cycle, and the function is freed at once.
+    """
+    if job._outcome != ERROR or job._failure().error is not error:
+        return error
+    view = job._failure().view()  # and with it, nothing is left to report
+    error.__traceback__ = None
+    return view

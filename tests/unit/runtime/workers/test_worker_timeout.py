@@ -216,9 +216,7 @@ def test_of_two_limits_the_earlier_one_counts(  # noqa: PLR0913 - fixtures
     since: str,
 ) -> None:
     """And the error says which one it was."""
-    future = scripted.spawn(
-        lambda: clock.advance(1.0), timeout=timeout, run_timeout=run_timeout
-    )
+    future = scripted.spawn(lambda: clock.advance(1.0), timeout=timeout, run_timeout=run_timeout)
 
     backend.run(future)
 
