@@ -36,6 +36,9 @@ __all__ = (
     "ReadyFuture",
     "Settled",
     "TimeoutFuture",
+    "cancel_loser",
+    "checked",
+    "forget",
 )
 
 T = TypeVar("T")

@@ -160,6 +160,8 @@ class Run:
         if loop._closed:  # in this order: close() looks at _depth after it has set _closed
             loop._depth -= 1
             raise ExecutorClosedError(f"cannot drive {loop!r}: make a new Executor")
+        if loop._depth == 1:
+            loop._stopping = False  # a stop() that came as the run before was already leaving
         self._outer, running.executor = running.executor, loop
         self.current = loop._current
         loop._current = None

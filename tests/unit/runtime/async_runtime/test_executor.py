@@ -200,6 +200,18 @@ def test_stop_before_a_run_does_nothing(executor: Executor) -> None:
     assert executor.run_until_complete(answer()) == 42
 
 
+def test_stop_that_comes_as_a_run_is_leaving_does_not_stop_the_next_one(
+    executor: Executor,
+) -> None:
+    """Another thread has seen the run under way, and acts when it is over."""
+    executor._depth = 1
+    executor.stop()
+    executor._depth = 0
+
+    assert executor.run_until_complete(answer()) == 42
+    assert not executor.has_ready
+
+
 def test_stop_during_run_until_complete_is_an_error_there(executor: Executor) -> None:
     """There is no result to give; a handle may be driven again."""
 
