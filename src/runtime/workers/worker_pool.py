@@ -16,9 +16,8 @@ from runtime.async_runtime.outcome import CANCELLED
 from runtime.async_runtime.promise import Promise
 from runtime.async_runtime.reports import log_unhandled
 from runtime.clock import SYSTEM_CLOCK, check_timeout
-from runtime.errors import InvalidStateError, PoolDeadlockError
+from runtime.errors import InvalidStateError
 from runtime.workers.checks import bind_arguments, check_workers
-from runtime.workers.current import running_job
 from runtime.workers.handle_state import HandleEvent
 from runtime.workers.lifetime import adopt
 from runtime.workers.pool_backends import BackendOptions, default_max_workers, make_backend
@@ -165,7 +164,7 @@ class WorkerPool(JobMaker):
         """Return the numbers of this moment, as a frozen copy."""
         from runtime.workers.snapshot import take_snapshot  # noqa: PLC0415 - it is dear to load
 
-        if self._state is PoolState.CLOSING and self._backend.join(0.0) and not self._is_inside():
+        if self._state is PoolState.CLOSING and self._backend.join(0.0):
             self._advance(PoolEvent.RUN_DRY)
         return take_snapshot(self._core, self._state, self.max_workers)
 
@@ -203,17 +202,12 @@ class WorkerPool(JobMaker):
     def wait_idle(self, timeout: float | None = None) -> bool:
         """Wait until no job waits or runs; False after *timeout* seconds (None: no limit).
 
-        Jobs that are abandoned do not count: they may never return.
+        Jobs that are abandoned do not count, for they may never return; nor does the job that
+        calls this.
 
         Raises:
-            PoolDeadlockError: a job of this pool waits here without limit, thus for itself.
             ValueError: *timeout* is negative or NaN.
         """
-        if timeout is None and self._is_inside():
-            raise PoolDeadlockError(
-                f"wait_idle() of {self.name} was called by one of its own jobs, which would wait "
-                "for itself: give a timeout= or wait for the futures that matter"
-            )
         return self._backend.wait_idle(check_timeout("timeout", timeout))
 
     def shutdown(
@@ -244,15 +238,10 @@ class WorkerPool(JobMaker):
         self._backend.close()
         if cancel_pending:
             self._cancel_waiting()
-        if not wait or self._is_inside() or not self._backend.join(limit):
+        if not wait or not self._backend.join(limit):
             return False
         self._advance(PoolEvent.RUN_DRY)
         return True
-
-    def _is_inside(self) -> bool:
-        """Tell whether a job of this pool is asking."""
-        job = running_job()
-        return job is not None and job._core is self._core
 
     def _advance(self, event: PoolEvent) -> None:
         with self._core.lock:
