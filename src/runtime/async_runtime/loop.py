@@ -26,6 +26,7 @@ from runtime.async_runtime.running import FREE_THREADED, full_fence
 from runtime.async_runtime.stopping import StopRequests
 from runtime.async_runtime.timers import Timer, TimerHeap, run_each
 from runtime.errors import CancelRequestedError, InvalidPollError
+from runtime.logs import logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -212,7 +213,10 @@ class ReadyLoop:
         self._end(task, CANCELLED, None)
         if source is not None:
             forget(source, cast("Waker", task))  # cast: it is registered as one
-            cancel_loser(source)
+            try:
+                cancel_loser(source)
+            except Exception:  # noqa: BLE001 - reported: the loop, or close(), has to go on
+                logger(__name__).exception("cancel() of %r, which %r drove, raised", source, task)
 
     def _pop_random(self) -> Any:  # noqa: ANN401 - see _ready
         """Take any of the ready ones; the seed decides which, so a run can be repeated."""

@@ -15,7 +15,16 @@ from typing import Any
 
 import pytest
 
-from runtime.async_runtime import Executor, Future, Promise, current_task, sleep, yield_now
+from runtime.async_runtime import (
+    Executor,
+    Future,
+    Poll,
+    Promise,
+    Waker,
+    current_task,
+    sleep,
+    yield_now,
+)
 from runtime.async_runtime.running import running
 from runtime.errors import CancellationError, CancelRequestedError, TaskCancelledError
 from runtime.testing import ManualClock, race
@@ -345,3 +354,27 @@ def test_cancelling_an_ended_awaited_task_is_seen_by_the_run(clock: ManualClock)
         with pytest.raises(TaskCancelledError):
             executor.run_until_complete(handle)
         assert clock.now() == 1
+
+
+def test_a_future_whose_cancel_raises_is_reported_and_disturbs_nobody(
+    executor: Executor, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Cancelled at once, by a request, and by the end of its executor."""
+
+    class Broken(Future[int]):
+        def poll(self, waker: Waker = Waker.noop()) -> Poll[int]:  # noqa: ARG002, B008
+            return Poll.pending()
+
+        def cancel(self) -> bool:
+            raise KeyError("in cancel")
+
+    at_once, asked = executor.spawn(Broken()), executor.spawn(Broken())
+    with Executor() as other:
+        left: list[Any] = [other.spawn(Broken()), other.spawn(forever())]
+        other.run_until_stalled()
+    assert at_once.cancel() is True
+    asked._request_stop(None)
+    executor.run()
+
+    assert all(handle.is_cancelled() for handle in (at_once, asked, *left))
+    assert caplog.text.count("drove, raised") == 3
