@@ -135,7 +135,9 @@ class ScriptedBackend:
             this_thread.slot = outer
             running.executor, running.blocker = executor, blocker
             self._forget(job)
-        return job
+        done = [job]
+        del job, slot  # an error of the function keeps this frame
+        return done.pop()
 
     def run_all(self) -> int:
         """Run everything, also what those jobs spawn; return how many jobs that were."""

@@ -12,7 +12,6 @@ from runtime.async_runtime.waiters import ThreadWaker
 from runtime.backends.base import this_thread
 from runtime.clock import SYSTEM_CLOCK, check_timeout
 from runtime.errors import CancelRequestedError, InvalidStateError
-from runtime.workers.handle_state import HandleState
 from runtime.workers.options import JobOptions
 
 if TYPE_CHECKING:
@@ -42,8 +41,8 @@ class CurrentJob:
 
     @property
     def cancelled(self) -> bool:
-        """Whether nobody wants the result any more: cancelled, or timed out. One attribute read."""
-        return self._job._state > HandleState.FAILED
+        """Whether nobody wants the result any more: cancelled, timed out, or settled by hand."""
+        return self._job.is_over()
 
     def check(self) -> None:
         """Raise where the job should stop: call it now and then in long work.

@@ -126,6 +126,8 @@ class WorkerFuture(JobRecord[T]):
             value = cast("Context", self._context).run(cast("Callable[[], T]", self._func))
         except BaseException as error:  # noqa: BLE001 - it is the job's outcome
             self._run_failed(error)
+            # The user's frames are kept with the error, and they keep the frames below them.
+            self = options = None  # type: ignore[assignment]  # so this one must not keep the job
             return
         # From here on as `_run_failed`, written out: the hot path of every job.
         self._func = self._context = None
@@ -166,7 +168,7 @@ class WorkerFuture(JobRecord[T]):
         slot = cast("SlotView", self.slot)
         if slot.forked:
             end_forked_child(error)
-        if isinstance(error, CancelRequestedError):
+        if isinstance(error, CancelRequestedError) and self.is_over():  # it had been asked to
             self._late = Outcome.STOPPED  # before _ended_at: `outcome` goes by both
         error.__traceback__ = _of_user(error.__traceback__)
         self._end_run(error)

@@ -56,7 +56,7 @@ class JobRecord(OutcomeFuture[T]):
         "_ended_at",  # when the function returned, or the job was over without it
         "_func",  # None once it is not needed any more: frees what it holds
         "_instruction",
-        "_late",  # how the function ended, where not by itself; counts if the job was over first
+        "_late",  # how the function ended, where not by itself
         "_options",  # None for a job without any
         "_queued_at",
         "_started_at",
@@ -94,7 +94,7 @@ class JobRecord(OutcomeFuture[T]):
 
     def fail(self, error: BaseException) -> bool:
         """Settle with *error*; False: another outcome came first and stands."""
-        if isinstance(error, CancelRequestedError):
+        if isinstance(error, CancelRequestedError) and self.is_over():
             self._late = Outcome.STOPPED
         before = self._advance(HandleEvent.FAIL)
         if before is None:
@@ -240,8 +240,6 @@ class JobRecord(OutcomeFuture[T]):
                 return Outcome.NEVER_RAN
             if self._ended_at is None:
                 return Outcome.ABANDONED
-            if self._late is Outcome.STOPPED and self._state <= _FAILED:
-                return Outcome.FINISHED  # nobody had asked it to stop
             return self._late or Outcome.FINISHED
 
     @property

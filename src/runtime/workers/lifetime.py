@@ -46,12 +46,12 @@ def _at_exit() -> None:
     """End every pool within its budget; name what is left."""
     pools = list(_pools)
     unrun: list[WorkerFuture[Any]] = []  # Any: of whatever type
-    for pool in pools:
-        pool.shutdown(wait=False)
-        unrun += cast("list[WorkerFuture[Any]]", _backend(pool).drain())
-    for job in unrun:
-        job.cancel()
     try:
+        for pool in pools:
+            pool.shutdown(wait=False)
+            unrun += cast("list[WorkerFuture[Any]]", _backend(pool).drain())
+        for job in unrun:
+            job.cancel()
         _wait_for(pools)
     finally:  # a KeyboardInterrupt ends the wait, and the names are told all the same
         _tell(pools, len(unrun))

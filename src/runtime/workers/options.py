@@ -136,6 +136,7 @@ def _unless(job: WorkerFuture[Any], func: Callable[[], Any]) -> object:  # Any: 
     """Call *func*, unless *job* was over before its window was open: nobody could interrupt it."""
     if job.is_over():
         raise CancelRequestedError(f"{job.label} was asked to stop ({job.state.label})")
+    del job  # an error of the function keeps this frame
     return func()
 
 

@@ -190,13 +190,11 @@ class JobMaker:
 
     def _refuse(self, job: JobSink) -> NoReturn:
         """Take the place of the backend's ``submit`` when the pool is shut down."""
-        job.refuse(self._shut_down())
-        raise self._shut_down()
-
-    def _shut_down(self) -> PoolShutdownError:
-        return PoolShutdownError(
+        error = PoolShutdownError(
             f"{self.name} is shut down and takes no more jobs: make a new WorkerPool"
         )
+        job.refuse(error)
+        raise error
 
 
 def _refusal(job: WorkerFuture[Any], error: BaseException) -> BaseException:  # Any: any job
@@ -205,8 +203,11 @@ def _refusal(job: WorkerFuture[Any], error: BaseException) -> BaseException:  # 
     Its spawner is told by that, so nobody else need be. The error's own traceback has frames that
     may hold the error itself: without it there is no cycle, and the function is freed at once.
     """
-    if job._outcome != ERROR or job._failure().error is not error:
+    if job._outcome != ERROR:
         return error
-    view = job._failure().view()  # and with it, nothing is left to report
+    failure = job._failure()
+    view = failure.view()  # and with it, nothing is left to report
+    if failure.error is not error:
+        return error
     error.__traceback__ = None
     return view

@@ -102,13 +102,17 @@ def test_looking_whether_it_is_done_does_not_count(
 
 
 def test_a_timeout_is_reported_and_a_cancellation_is_not(
-    scripted: WorkerPool, clock: ManualClock, reports: list[UnhandledError]
+    scripted: WorkerPool,
+    backend: ScriptedBackend,
+    clock: ManualClock,
+    reports: list[UnhandledError],
 ) -> None:
     """Whoever cancels knows; a deadline passes by itself."""
     scripted.spawn(nothing).cancel()
     doomed = scripted.spawn(nothing, timeout=1.0)
     clock.advance(1.0)
     del doomed
+    assert backend.queued == []  # which sweeps out what is over
     gc.collect()
 
     assert [type(report.error).__name__ for report in reports] == ["WorkerTimeoutError"]

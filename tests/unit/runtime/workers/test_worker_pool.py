@@ -358,17 +358,19 @@ def test_spawning_races_with_shutdown_and_every_job_ends() -> None:
     pool = WorkerPool(2)
     accepted: list[WorkerFuture[None]] = []
     refused: list[PoolShutdownError] = []
+    enough = threading.Event()
 
     def spawn_until_refused() -> None:
         while not refused:
             try:
                 accepted.append(pool.spawn(nothing))
+                if len(accepted) > 50:
+                    enough.set()
             except PoolShutdownError as error:
                 refused.append(error)
 
     def shut_down() -> None:
-        while len(accepted) < 50:
-            pool.wait_idle(GUARD)
+        assert enough.wait(GUARD)
         pool.shutdown(timeout=GUARD)
 
     race(spawn_until_refused, spawn_until_refused, shut_down)
