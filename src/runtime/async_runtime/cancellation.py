@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from runtime.async_runtime.driven import DrivenTask
-from runtime.async_runtime.outcome import outside_executor
+from runtime.async_runtime.foreign import outside_executor
 from runtime.async_runtime.running import running
 from runtime.clock import check_timeout
 from runtime.errors import CancelRequestedError, FutureTimeoutError, InvalidStateError

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from runtime.async_runtime.driven import DrivenTask
     from runtime.async_runtime.future import FutureLike, Pollable
 
-__all__ = ("CoroutineFuture", "PollResume", "as_pollable", "is_coroutine")
+__all__ = ("CoroutineFuture", "as_pollable", "is_coroutine")
 
 T = TypeVar("T")
 
@@ -53,16 +53,6 @@ def as_pollable(value: FutureLike[T]) -> Pollable[T]:
         f"expected a future (an object with poll) or a coroutine, got {value!r} "
         f"({type(value).__name__}): wrap a plain value in Future.ready(...)"
     )
-
-
-class PollResume:
-    """What stands in ``_resume`` for a future: its ``poll`` under the name of a coroutine's."""
-
-    __slots__ = ("pollable", "send")
-
-    def __init__(self, pollable: Pollable[Any]) -> None:  # Any: of any type
-        self.pollable = pollable
-        self.send = pollable.poll
 
 
 class CoroutineFuture(Future[T]):

@@ -4,9 +4,9 @@ A task is its own waker: ``wake`` puts it in its executor's ready queue. It is s
 executor only; everybody else may wait for it, wake it and ask it to stop, from any thread.
 
 How the loop resumes it: ``context.run(_resume.send, _arg)``. For a coroutine ``_resume`` is
-the coroutine itself and ``_arg`` is None; for a future, ``_resume.send`` is its ``poll`` and
-``_arg`` is the task, as the waker. A request to stop replaces ``_resume``, so that
-the loop never has to ask whether there is one.
+the coroutine itself and ``_arg`` is None; for a future, ``_resume`` is the task, whose `send`
+polls ``_arg``, the future. A request to stop replaces ``_resume``, so that the loop never has to
+ask whether there is one.
 Source: async-runtime-spec.md, section 6; ADR-002 (one object), ADR-004 (stopping).
 """
 
@@ -15,11 +15,10 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
-from runtime.async_runtime.coroutines import PollResume
 from runtime.async_runtime.cycles import check_await
 from runtime.async_runtime.failure import Failure
+from runtime.async_runtime.foreign import await_elsewhere
 from runtime.async_runtime.outcome import CANCELLED, ERROR, OPEN, VALUE, OutcomeFuture
-from runtime.async_runtime.outcome import outside_executor as outside
 from runtime.async_runtime.places import describe_place
 from runtime.async_runtime.poll import PENDING
 from runtime.async_runtime.running import running
@@ -66,7 +65,7 @@ class DrivenTask(OutcomeFuture[T], _Handle[T]):
     """One task of one executor. Thread-safe for its users; see `TaskLike`."""
 
     __slots__ = (
-        "_arg",  # loop thread only
+        "_arg",  # None for a coroutine, else the future; loop thread only
         "_awaiting",  # the task that this one awaits now; loop thread only
         "_code",  # with _instruction: where it was spawned
         "_context",
@@ -81,7 +80,8 @@ class DrivenTask(OutcomeFuture[T], _Handle[T]):
     def __init__(
         self,
         executor: Executor,
-        resume: object,
+        coroutine: object,  # None: it drives `pollable`
+        pollable: object,
         context: contextvars.Context,
         code: CodeType | None,
         instruction: int,
@@ -90,10 +90,9 @@ class DrivenTask(OutcomeFuture[T], _Handle[T]):
         self._waiters = None
         self._crowd = None
         self._executor = executor
-        self._resume: Any = (
-            resume  # Any: a coroutine, a PollResume, a StopRequests; None at the end
-        )
-        self._arg: Any = None  # Any: None or the task
+        # Any: a coroutine, this task, a StopRequests; None at the end
+        self._resume: Any = self if coroutine is None else coroutine
+        self._arg: Any = pollable  # Any: a Pollable of any type
         self._context = context
         self._code = code
         self._instruction = instruction
@@ -127,6 +126,10 @@ class DrivenTask(OutcomeFuture[T], _Handle[T]):
     def clone(self) -> DrivenTask[T]:
         """Return the task: it is its own waker."""
         return self
+
+    def send(self, pollable: Any) -> Any:  # noqa: ANN401 - a future of any type, and its Poll
+        """Poll the future that this task drives: what ``send`` is for a coroutine."""
+        return pollable.poll(self)
 
     # ---- handle ---------------------------------------------------------------------------
 
@@ -225,14 +228,14 @@ class DrivenTask(OutcomeFuture[T], _Handle[T]):
 
     def __await__(self) -> Generator[Poll[Any], object, T]:
         if not self._outcome:
+            if running.executor is None:
+                return (yield from await_elsewhere(self))
             yield from self._until_ended()
         return self._read()
 
     def _until_ended(self, *, check: bool = True) -> Generator[Poll[Any], object, None]:
         """Wait for the end, whichever it is; *check*: refuse to close a circle."""
-        executor = running.executor
-        if executor is None:
-            raise outside(self)
+        executor = cast("Executor", running.executor)  # cast: some executor polls who awaits
         current: DrivenTask[Any] = executor._current
         if check or executor is not self._executor:
             check_await(self, current)
@@ -273,10 +276,10 @@ class DrivenTask(OutcomeFuture[T], _Handle[T]):
     @property
     def source(self) -> Any:  # noqa: ANN401 - what was given to spawn
         """The coroutine or future that is driven; None once it has ended."""
+        if self._arg is not None:
+            return self._arg
         resume = self._resume
-        if isinstance(resume, StopRequests):
-            resume = resume.resume
-        return resume.pollable if isinstance(resume, PollResume) else resume
+        return resume.resume if isinstance(resume, StopRequests) else resume
 
     def __repr__(self) -> str:
         source = self.source

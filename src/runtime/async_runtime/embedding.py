@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import sys
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Final, Literal, cast
 
 from runtime.async_runtime.loop import DONE, LOOK, SPENT, STALLED, STOPPED, Marker
 from runtime.async_runtime.ownership import OwnedLoop, Run
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from runtime.async_runtime.executor import Executor
 
 __all__ = ("EmbeddedLoop", "check_count")
+
+
+_CHUNK: Final = 16  # polls between two looks at the clock, at most
+_SHORT: Final = 100e-6  # seconds: what a chunk may take before every poll gets a look
 
 
 class EmbeddedLoop(OwnedLoop):
@@ -69,22 +73,37 @@ class EmbeddedLoop(OwnedLoop):
     def _run_ready(
         self, left: int, end: float
     ) -> Literal["stalled", "max_polls", "max_time", "stopped"]:
-        unlimited = left == sys.maxsize and end == math.inf
+        chunk = 1 if end != math.inf else sys.maxsize
+        before = -math.inf
         while True:
             self._tick()
             if not self.has_ready:
-                deadline = self._timers.next_deadline()
-                if deadline is None or deadline > self._clock.now():
-                    return "stalled"
-                continue
+                if self._timers.may_be_due(self._clock.now()):
+                    continue
+                return "stalled"
             if left <= 0:
                 return "max_polls"
-            if end != math.inf and self._clock.now() >= end:
-                return "max_time"
-            why = self._drain(sys.maxsize, None) if unlimited else self._poll_next()
+            if end != math.inf:
+                now = self._clock.now()
+                if now >= end:
+                    return "max_time"
+                # One look at the clock for several polls, while polls are short.
+                chunk = min(2 * chunk, _CHUNK) if now - before < _SHORT else 1
+                before = now
+            why, polled = self._poll_some(min(chunk, left - _CHUNK))
             if why == STOPPED:
                 return "stopped"
-            left -= why in (SPENT, DONE)
+            left -= polled
+
+    def _poll_some(self, wanted: int) -> tuple[int, int]:
+        """Poll about *wanted* tasks, and exactly one for a small number; say why, and how many.
+
+        The many are counted generously: what is no task in the queue counts as one, too.
+        """
+        if wanted > 1:
+            return self._drain(wanted, None), wanted
+        why = self._poll_next()
+        return why, why in (SPENT, DONE)
 
     def _poll_next(self) -> int:
         """Poll one ready task, passing over markers and ended tasks; say what became of it."""

@@ -18,7 +18,7 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, final
 
 from runtime.async_runtime.closing import end_tasks
-from runtime.async_runtime.coroutines import PollResume, as_pollable, is_coroutine
+from runtime.async_runtime.coroutines import as_pollable, is_coroutine
 from runtime.async_runtime.driven import DrivenTask
 from runtime.async_runtime.driving import DrivingLoop
 from runtime.clock import SYSTEM_CLOCK, Clock, SteppedClock, check_timeout
@@ -106,7 +106,7 @@ class Executor(DrivingLoop):
         frame = _getframe(1)
         if type(future) is CoroutineType:
             task: DrivenTask[T] = DrivenTask(
-                self, future, _copy_context(), frame.f_code, frame.f_lasti
+                self, future, None, _copy_context(), frame.f_code, frame.f_lasti
             )
         else:
             task = self._task_of(future, frame.f_code, frame.f_lasti)
@@ -124,11 +124,8 @@ class Executor(DrivingLoop):
         """Make the task of anything but a plain coroutine."""
         context = _copy_context()
         if not hasattr(future, "poll") and is_coroutine(future):
-            return DrivenTask(self, future, context, code, instruction)
-        resume = PollResume(as_pollable(future))
-        task: DrivenTask[T] = DrivenTask(self, resume, context, code, instruction)
-        task._arg = task
-        return task
+            return DrivenTask(self, future, None, context, code, instruction)
+        return DrivenTask(self, None, as_pollable(future), context, code, instruction)
 
     def _refuse(self, task: DrivenTask[Any]) -> ExecutorClosedError:
         try:

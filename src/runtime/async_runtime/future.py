@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar, cast
 
+from runtime.async_runtime.foreign import await_elsewhere
 from runtime.async_runtime.poll import PENDING, Poll
 from runtime.async_runtime.running import running
 from runtime.async_runtime.waker import NOOP, Waker
@@ -80,9 +81,7 @@ class Future(ABC, Generic[T]):
     def __await__(self) -> Generator[Poll[Any], object, T]:
         executor = running.executor
         if executor is None:
-            from runtime.async_runtime.outcome import outside_executor  # noqa: PLC0415 - cycle
-
-            raise outside_executor(self)
+            return (yield from await_elsewhere(self))
         task = executor._current
         try:
             while True:

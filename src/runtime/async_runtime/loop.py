@@ -16,6 +16,7 @@ from collections import deque
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from runtime.async_runtime.driven import DrivenTask
 from runtime.async_runtime.failure import Failure
 from runtime.async_runtime.future import cancel_loser, forget
 from runtime.async_runtime.outcome import CANCELLED, ERROR, VALUE
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from random import Random
 
-    from runtime.async_runtime.driven import DrivenTask
     from runtime.async_runtime.nesting import Nest
     from runtime.async_runtime.waker import Waker
     from runtime.clock import Clock
@@ -166,6 +166,8 @@ class ReadyLoop:
         task._woken = True  # never queued again
         task._resume = task._arg = None
         task._context = None  # type: ignore[assignment]  # nobody resumes it
+        if task._stop is not None:
+            task._stop.resume = None
         task._publish(outcome, value)
 
     # ---- the rarer ways to go on ----------------------------------------------------------
@@ -287,4 +289,6 @@ class ReadyLoop:
 
 
 # Frames at the upper end of a task's traceback that say nothing, and that hold the task.
-_OWN_FRAMES: Final = frozenset({ReadyLoop._drain.__code__, StopRequests.send.__code__})
+_OWN_FRAMES: Final = frozenset(
+    {ReadyLoop._drain.__code__, StopRequests.send.__code__, DrivenTask.send.__code__}
+)

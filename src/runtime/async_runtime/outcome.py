@@ -18,13 +18,14 @@ import contextvars
 import threading
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
+from runtime.async_runtime.foreign import await_elsewhere
 from runtime.async_runtime.future import Future
 from runtime.async_runtime.poll import PENDING, Poll
 from runtime.async_runtime.running import FREE_THREADED, full_fence, running
 from runtime.async_runtime.waiters import CallbackWaker, ThreadWaker, wake_each
 from runtime.async_runtime.waker import NOOP
 from runtime.clock import check_timeout
-from runtime.errors import FutureTimeoutError, InvalidStateError
+from runtime.errors import FutureTimeoutError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -39,7 +40,6 @@ __all__ = (
     "OPEN",
     "VALUE",
     "OutcomeFuture",
-    "outside_executor",
     "reset_after_fork",
 )
 
@@ -94,7 +94,7 @@ class OutcomeFuture(Future[T]):
         if not self._outcome:
             executor = running.executor
             if executor is None:
-                raise outside_executor(self)
+                return (yield from await_elsewhere(self))
             task = executor._current
             self._subscribe(task)
             try:
@@ -273,15 +273,6 @@ class OutcomeFuture(Future[T]):
     def __repr__(self) -> str:
         words = ("pending", "ready", "failed", "cancelled")
         return f"<{type(self).__name__} {words[self._outcome]}>"
-
-
-def outside_executor(future: object) -> InvalidStateError:
-    """Return the error for an ``await`` that no executor of ours is driving."""
-    return InvalidStateError(
-        f"cannot await {future!r} here: no runtime executor drives this coroutine; "
-        "run it with Executor().run_until_complete(...) or block_on(...), "
-        "or read the future with .result() from a plain thread"
-    )
 
 
 def _has(waiters: list[Any] | None, waker: Waker) -> bool:  # Any: see OutcomeFuture._waiters

@@ -11,13 +11,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 from runtime.async_runtime.failure import Failure
+from runtime.async_runtime.foreign import await_elsewhere
 from runtime.async_runtime.outcome import (
     CANCELLED,
     ERROR,
     OPEN,
     VALUE,
     OutcomeFuture,
-    outside_executor,
 )
 from runtime.async_runtime.poll import PENDING, Poll
 from runtime.async_runtime.running import FREE_THREADED, full_fence, running
@@ -120,7 +120,7 @@ class PromiseFuture(OutcomeFuture[T]):
         if not self._outcome:
             executor = running.executor
             if executor is None:
-                raise outside_executor(self)
+                return (yield from await_elsewhere(self))
             task = executor._current
             waiters = self._waiters
             if len(waiters) > 1:

@@ -30,7 +30,7 @@ class StopRequests:
     __slots__ = ("_fault", "_requests", "delivered", "resume", "shields")
 
     def __init__(self, resume: object) -> None:
-        self.resume: Any = resume  # what to put back  # Any: a coroutine, or a PollResume
+        self.resume: Any = resume  # what to put back  # Any: a coroutine, or a task that polls
         self.shields = 0  # how many shields the task is in; written by the task itself
         self.delivered = False  # whether one was raised in the task; written by the loop
         self._requests: list[tuple[object, int]] = []  # reason, level; atomic list calls only
