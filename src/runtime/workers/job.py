@@ -127,7 +127,7 @@ class WorkerFuture(JobRecord[T]):
         except BaseException as error:  # noqa: BLE001 - it is the job's outcome
             self._run_failed(error)
             # The user's frames are kept with the error, and they keep the frames below them.
-            self = options = None  # type: ignore[assignment]  # so this one must not keep the job
+            del self, options  # so this one must not keep the job
             return
         # From here on as `_run_failed`, written out: the hot path of every job.
         self._func = self._context = None

@@ -204,7 +204,9 @@ class MapResults(Generic[U]):
         self.close()
         try:
             if isinstance(error, (StopIteration, StopAsyncIteration)):  # not to look like the end
-                raise RuntimeError(f"the mapped function raised {error!r}") from error
+                raise RuntimeError(  # noqa: TRY004 - as Python does it for a generator
+                    f"the mapped function raised {error!r}"
+                ) from error
             raise error
         finally:
             del error  # its traceback keeps this frame

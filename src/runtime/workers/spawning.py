@@ -146,7 +146,7 @@ class JobMaker:
             options.arm(job, running_job())
         try:
             self._submit(job)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - raised on
             raise _refusal(job, error) from error.__cause__
         return job
 
@@ -185,7 +185,7 @@ class JobMaker:
         options.follow_promise(job)
         try:
             self._submit(job)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - raised on
             raise _refusal(job, error) from error.__cause__
 
     def _refuse(self, job: JobSink) -> NoReturn:

@@ -25,6 +25,7 @@ class Gate(Generic[T]):
         self.calls = 0
 
     def __call__(self) -> T:
+        """Run as the job."""
         self.calls += 1
         self._begun.set()
         assert self._opened.wait(GUARD), "nobody opened the gate"

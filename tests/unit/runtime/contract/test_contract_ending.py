@@ -250,7 +250,7 @@ def test_a_closed_pool_takes_nothing(pool: WorkerPool) -> None:
     with pytest.raises(PoolShutdownError):
         _ = pool.spawn(nothing)
     with pytest.raises(PoolShutdownError):
-        Worker.map(nothing, [1], pool=pool)
+        Worker.map(abs, [1], pool=pool)
     with pytest.raises(PoolShutdownError):
         _ = Worker.spawn_all([nothing], pool=pool)
     assert (pool.is_shutdown(), pool.statistics().state) == (True, "closed")

@@ -130,7 +130,7 @@ def test_what_all_promise_together_can_be_read_together(
     pool: WorkerPool, executor: Executor
 ) -> None:
     """Worker futures are futures: every combinator takes them."""
-    futures = [pool.spawn(lambda i=i: i) for i in range(5)]  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+    futures = [pool.spawn(lambda i=i: i) for i in range(5)]
 
     assert executor.run_until_complete(Future.all(futures)) == [0, 1, 2, 3, 4]
     assert executor.run_until_complete(futures[2].map(str)) == "2"

@@ -185,7 +185,7 @@ def test_sleep_of_nothing_and_of_nonsense(scripted: WorkerPool, backend: Scripte
     ("timeout", "run_timeout", "expected"),
     [(None, None, math.inf), (10.0, None, 7.0), (None, 5.0, 4.0), (10.0, 5.0, 4.0)],
 )
-def test_remaining_is_what_the_earliest_limit_leaves(  # noqa: PLR0913 - fixtures
+def test_remaining_is_what_the_earliest_limit_leaves(
     scripted: WorkerPool,
     backend: ScriptedBackend,
     clock: ManualClock,

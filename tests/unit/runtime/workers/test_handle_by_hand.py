@@ -17,11 +17,15 @@ from runtime.errors import (
 )
 from runtime.testing import ManualClock
 from runtime.workers import HandleState, Outcome, Worker, WorkerHandle, WorkerPool
-from tests.unit.runtime.gates import GUARD, nothing
+from tests.unit.runtime.gates import GUARD
 
 if TYPE_CHECKING:
     from runtime.async_runtime import UnhandledError
     from runtime.testing import ScriptedBackend
+
+
+def fail() -> None:
+    raise LookupError("unseen")
 
 
 @pytest.fixture
@@ -258,7 +262,7 @@ def test_a_failure_that_neither_side_reads_is_reported_once(
     def spawn(*, read: bool) -> None:
         promise: Promise[None] = Promise()
         handle = WorkerHandle(7, promise, None, "read" if read else "unread")
-        scripted.submit(lambda: nothing() or 1 // 0, handle)  # type: ignore[func-returns-value]  # so that it is an expression
+        scripted.submit(fail, handle)
         backend.run_all()
         if read:
             promise.future().exception()

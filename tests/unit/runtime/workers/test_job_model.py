@@ -74,7 +74,7 @@ class JobLife(RuleBasedStateMachine):
         by_hand=st.booleans(),
         ending=st.sampled_from(["value", "error", "check"]),
     )
-    def spawn(self, limit: float | None, by_hand: bool, ending: str) -> Model:  # noqa: FBT001 - a rule
+    def spawn(self, limit: float | None, by_hand: bool, ending: str) -> Model:
         """A job that ends in one of three ways, spawned or submitted."""
 
         def work() -> str:

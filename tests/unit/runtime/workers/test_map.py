@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import gc
 import itertools
-import weakref
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runtime.async_runtime import Executor
-from runtime.errors import CancellationError, PoolShutdownError
+from runtime.errors import PoolShutdownError
 from runtime.testing import race
-from runtime.workers import MapResults, Worker, WorkerPool
-from tests.unit.runtime.gates import GUARD, Gate
+from runtime.workers import Worker, WorkerPool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +30,7 @@ def test_every_item_gives_its_result_once(
     pool: WorkerPool,
     ordered: bool,
     chunksize: int,
-    window: int | None,  # noqa: FBT001 - parameters
+    window: int | None,
 ) -> None:
     """Whatever the window and the chunks are."""
     results = Worker.map(
@@ -85,15 +82,16 @@ def test_unordered_results_come_as_they_are_ready(
 def test_waiting_for_a_result_that_another_thread_brings(
     scripted: WorkerPool,
     backend: ScriptedBackend,
-    ordered: bool,  # noqa: FBT001 - a parameter
+    ordered: bool,
 ) -> None:
     """The consumer sleeps until there is one."""
     results = Worker.map(double, [1, 2], ordered=ordered, pool=scripted)
 
-    found, count = race(lambda: list(results), backend.run_all)
+    found: list[int] = []
 
-    assert sorted(found) == [2, 4]  # type: ignore[arg-type]  # the first call's result
-    assert count == 2
+    race(lambda: found.extend(results), lambda: backend.run_all() and None)
+
+    assert sorted(found) == [2, 4]
 
 
 def test_the_window_bounds_how_far_the_items_are_read(
@@ -179,7 +177,7 @@ def test_a_stop_iteration_of_the_function_does_not_end_the_iterator_silently(
 def test_what_the_items_raise_comes_after_what_they_gave(
     pool: WorkerPool,
     ordered: bool,
-    chunksize: int,  # noqa: FBT001 - parameters
+    chunksize: int,
 ) -> None:
     """Wherever the window stands: no result is lost, no item twice."""
 
@@ -189,7 +187,7 @@ def test_what_the_items_raise_comes_after_what_they_gave(
 
     results = Worker.map(double, items(), ordered=ordered, chunksize=chunksize, pool=pool)
     found: list[int] = []
-    with pytest.raises(LookupError, match="the source broke"):
+    with pytest.raises(LookupError, match="the source broke"):  # noqa: PT012 - not the call itself
         for result in results:
             found.append(result)  # noqa: PERF402 - what is there when it raises counts
 
@@ -199,12 +197,12 @@ def test_what_the_items_raise_comes_after_what_they_gave(
 
 def test_items_that_raise_at_once_raise_at_the_call(scripted: WorkerPool) -> None:
     """There is no earlier result to wait for."""
+    failing = map(int, ["x"])
 
     def items() -> Iterator[int]:
-        raise LookupError("empty handed")
-        yield 1
+        yield from failing
 
-    with pytest.raises(LookupError, match="empty handed"):
+    with pytest.raises(ValueError, match="invalid literal"):
         Worker.map(double, items(), pool=scripted)
 
 
@@ -259,181 +257,5 @@ def test_a_limit_counts_for_each_job(scripted: WorkerPool, clock: ManualClock) -
     results = Worker.map(double, [1, 2], timeout=1.0, pool=scripted)
     clock.advance(1.0)
 
-    with pytest.raises(TimeoutError, match="exceeded 1.0s"):
+    with pytest.raises(TimeoutError, match=r"exceeded 1\.0s"):
         next(results)
-
-
-# ---- the end ------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("ordered", [True, False])
-def test_dropping_the_iterator_cancels_what_waits(
-    scripted: WorkerPool,
-    backend: ScriptedBackend,
-    ordered: bool,  # noqa: FBT001 - a parameter
-) -> None:
-    """Nobody can read the results any more: its own jobs must not keep it alive."""
-    results: MapResults[int] | None = Worker.map(double, range(5), ordered=ordered, pool=scripted)
-    dropped = weakref.ref(results) if results is not None else None
-    gc.disable()
-    try:
-        results = None
-    finally:
-        gc.enable()
-
-    assert dropped is not None
-    assert dropped() is None
-    assert backend.queued == []
-    assert scripted.statistics().cancelled == 5
-
-
-def test_closing_forgets_results_that_were_ready(
-    scripted: WorkerPool, backend: ScriptedBackend
-) -> None:
-    """Closed is closed, also in the middle of a chunk; and twice is fine."""
-    results = Worker.map(double, range(6), chunksize=3, pool=scripted)
-    backend.run_all()
-    assert next(results) == 0
-
-    results.close()
-    results.close()
-
-    assert list(results) == []
-    assert repr(results) == "<MapResults closed>"
-
-
-def test_leaving_its_block_closes_it(scripted: WorkerPool, backend: ScriptedBackend) -> None:
-    """For who leaves the loop early."""
-    with Worker.map(double, range(6), pool=scripted) as results:
-        assert repr(results) == "<MapResults 6 job(s) on their way>"
-
-    assert backend.queued == []
-
-
-def test_a_cancelled_job_of_it_is_an_error_at_its_place(
-    scripted: WorkerPool, backend: ScriptedBackend
-) -> None:
-    """For example by ``pool.cancel_all()``."""
-    results = Worker.map(double, range(2), ordered=False, pool=scripted)
-    scripted.cancel_all()
-
-    with pytest.raises(CancellationError):
-        next(results)
-
-
-def test_the_callers_frame_is_not_kept(scripted: WorkerPool) -> None:
-    """Else all its variables lived as long as the iterator."""
-
-    class Big:
-        pass
-
-    def caller() -> tuple[MapResults[int], weakref.ref[Big]]:
-        big = Big()
-        return Worker.map(double, [1], pool=scripted), weakref.ref(big)
-
-    gc.disable()
-    try:
-        results, big = caller()
-
-        assert big() is None
-    finally:
-        gc.enable()
-    results.close()
-
-
-def test_interrupting_a_wait_closes_it(
-    scripted: WorkerPool, backend: ScriptedBackend, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Ctrl-C is raised at once, and what it waited for is cancelled."""
-    results = Worker.map(double, range(2), ordered=False, pool=scripted)
-    assert results._arrivals is not None
-
-    def interrupted(_: object, timeout: float | None = None) -> None:  # noqa: ARG001 - as result
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(type(results._arrivals.signal), "result", interrupted)
-
-    with pytest.raises(KeyboardInterrupt):
-        next(results)
-
-    assert backend.queued == []
-
-
-# ---- async for ----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("ordered", [True, False])
-def test_async_for_gives_the_same(
-    executor: Executor,
-    pool: WorkerPool,
-    ordered: bool,  # noqa: FBT001 - a parameter
-) -> None:
-    """On an executor nothing blocks."""
-
-    async def main() -> list[int]:
-        return [result async for result in Worker.map(double, range(9), ordered=ordered, pool=pool)]
-
-    found = executor.run_until_complete(main())
-
-    assert sorted(found) == [double(number) for number in range(9)]
-    assert not ordered or found == sorted(found)
-
-
-@pytest.mark.parametrize("ordered", [True, False])
-def test_async_for_waits_without_blocking_the_loop(
-    executor: Executor,
-    scripted: WorkerPool,
-    backend: ScriptedBackend,
-    ordered: bool,  # noqa: FBT001 - a parameter
-) -> None:
-    """The loop is idle until a job ends, and then goes on."""
-    found: list[int] = []
-
-    async def main() -> None:
-        async for result in Worker.map(double, [1, 2], ordered=ordered, pool=scripted):
-            found.append(result)  # noqa: PERF401 - looked at on the way
-
-    task = executor.spawn(main())
-    executor.run_until_stalled()
-    assert found == []
-    backend.run()
-    executor.run_until_stalled()
-    assert found == [2]
-    backend.run()
-    executor.run_until_stalled()
-
-    assert found == [2, 4]
-    assert task.is_completed()
-
-
-def test_an_error_ends_the_async_iteration(executor: Executor, pool: WorkerPool) -> None:
-    """As in the plain one."""
-
-    async def main() -> None:
-        async for _ in Worker.map(lambda number: 1 // number, [0], pool=pool):
-            pass
-
-    with pytest.raises(ZeroDivisionError):
-        executor.run_until_complete(main())
-
-
-def test_a_nested_map_in_a_pool_of_one() -> None:
-    """A job that waits for jobs of its own pool makes way for them."""
-
-    def inner(number: int) -> int:
-        return sum(Worker.map(double, range(number), ordered=False, pool=pool))
-
-    with WorkerPool(1) as pool:
-        assert list(Worker.map(inner, [1, 2, 3], pool=pool)) == [0, 2, 6]
-
-
-def test_results_on_threads_do_not_wait_for_a_held_one(pool: WorkerPool) -> None:
-    """Unordered, on real threads: the second comes while the first is held."""
-    gate: Gate[int] = Gate(1)
-    results = Worker.map(lambda func: func(), [gate, lambda: 2], ordered=False, pool=pool)
-
-    assert next(results) == 2
-
-    gate.open()
-    assert next(results) == 1
-    assert pool.wait_idle(GUARD)

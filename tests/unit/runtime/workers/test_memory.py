@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import weakref
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -60,6 +62,10 @@ def end_by_crashing(pool: WorkerPool, backend: ScriptedBackend, clock: ManualClo
     backend.crash()
 
 
+def nothing_but(big: Big) -> Big:
+    return big
+
+
 ENDS = [
     end_by_running,
     end_by_cancelling,
@@ -72,7 +78,7 @@ ENDS = [
 
 @pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("interrupt", [False, True])
-def test_the_function_and_its_arguments_are_freed_when_the_job_is_over(  # noqa: PLR0917 - fixtures
+def test_the_function_and_its_arguments_are_freed_when_the_job_is_over(
     scripted: WorkerPool,
     backend: ScriptedBackend,
     clock: ManualClock,
@@ -138,10 +144,8 @@ def test_a_failure_leaves_no_cycle(scripted: WorkerPool, backend: ScriptedBacken
 
     future = scripted.spawn(fail, args=(big,))
     backend.run(future)
-    try:
+    with suppress(ValueError):
         future.result()
-    except ValueError as error:
-        assert error.args == (big,)
     del big, future
 
     assert freed() is None
@@ -171,7 +175,7 @@ def test_a_handle_made_by_hand_leaves_no_cycle(
     freed = weakref.ref(big)
     promise: Promise[Big] = Promise()
     handle = WorkerHandle(7, promise)
-    scripted.submit(lambda: big, handle)
+    scripted.submit(partial(nothing_but, big), handle)
     backend.run_all()
     assert promise.future().result() is big
 

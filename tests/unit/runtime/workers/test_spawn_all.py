@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
-from runtime.async_runtime import Executor
 from runtime.errors import CancellationError, PoolShutdownError, WorkerRuntimeError
 from runtime.testing import CountingWaker, race
 from runtime.workers import HandleState, Outcome, Worker, WorkerPool
 from tests.unit.runtime.gates import GUARD, Gate, nothing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-    from runtime.async_runtime import UnhandledError
+    from runtime.async_runtime import Executor, UnhandledError
     from runtime.testing import ManualClock, ScriptedBackend
 
 
@@ -124,7 +123,7 @@ def test_what_was_not_spawned_yet_never_is() -> None:
 def test_a_member_spawned_while_another_fails_is_cancelled_as_well(
     scripted: WorkerPool, backend: ScriptedBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The failure is seen between a job's spawn and its place in the list: nothing slips through."""
+    """It is seen between a job's spawn and its place in the list: nothing slips through."""
     submit = scripted._submit
 
     def submit_and_fail_the_first(job: Any) -> None:  # Any: a JobSink
@@ -167,8 +166,9 @@ def test_a_group_whose_failure_nobody_reads_is_reported_once(
     scripted: WorkerPool, backend: ScriptedBackend, reports: list[UnhandledError]
 ) -> None:
     """With the place where the group was spawned."""
-    Worker.spawn_all([fail, nothing], pool=scripted)
+    group = Worker.spawn_all([fail, nothing], pool=scripted)
     backend.run_all()
+    del group
     gc.collect()
 
     assert [(report.who, str(report.error)) for report in reports] == [
@@ -236,7 +236,7 @@ def test_a_limit_counts_for_each_member(scripted: WorkerPool, clock: ManualClock
 
     clock.advance(1.0)
 
-    with pytest.raises(TimeoutError, match="exceeded 1.0s"):
+    with pytest.raises(TimeoutError, match=r"exceeded 1\.0s"):
         group.result()
 
 
@@ -266,7 +266,7 @@ def test_a_generator_that_raises_spawns_nothing(
         raise LookupError("no more")
 
     with pytest.raises(LookupError, match="no more"):
-        Worker.spawn_all(functions(), pool=scripted)
+        _ = Worker.spawn_all(functions(), pool=scripted)
 
     assert backend.queued == []
 
@@ -286,7 +286,7 @@ def test_bad_arguments_spawn_nothing(
 ) -> None:
     """A mistake in the last one must not leave the first ones running."""
     with pytest.raises(TypeError):
-        Worker.spawn_all(pool=scripted, **options)
+        _ = Worker.spawn_all(pool=scripted, **options)
 
     assert backend.queued == []
 
@@ -305,7 +305,7 @@ def test_members_spawned_before_the_pool_refused_are_cancelled(
     monkeypatch.setattr(scripted, "_submit", refuse_the_third)
 
     with pytest.raises(WorkerRuntimeError, match="full"):
-        Worker.spawn_all([nothing] * 4, pool=scripted)
+        _ = Worker.spawn_all([nothing] * 4, pool=scripted)
 
     assert backend.queued == []
     assert scripted.statistics().cancelled == 2
@@ -316,7 +316,7 @@ def test_a_pool_that_is_shut_down_takes_no_group(scripted: WorkerPool) -> None:
     scripted.shutdown()
 
     with pytest.raises(PoolShutdownError):
-        Worker.spawn_all([nothing], pool=scripted)
+        _ = Worker.spawn_all([nothing], pool=scripted)
 
 
 def test_waiting_for_a_group_inside_of_a_job_of_a_full_pool() -> None:
@@ -339,7 +339,13 @@ def test_repr_shows_size_and_state(scripted: WorkerPool, backend: ScriptedBacken
 def test_fail_fast_does_not_wait_for_a_running_sibling(pool: WorkerPool) -> None:
     """On real threads: the error is there while the first one is still held."""
     held: Gate[str] = Gate()
-    group = Worker.spawn_all([held, lambda: (held.wait_begun(), fail())], pool=pool)
+
+    def fail_meanwhile() -> NoReturn:
+        held.wait_begun()
+        fail()
+
+    funcs: list[Callable[[], str]] = [held, fail_meanwhile]
+    group = Worker.spawn_all(funcs, pool=pool)
 
     with pytest.raises(ValueError, match="the member failed"):
         group.result(GUARD)

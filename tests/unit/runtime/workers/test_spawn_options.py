@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import ctypes  # noqa: F401 - interrupts load it; its library must be open before leaks are counted
 import functools
 import gc
 import threading
@@ -69,14 +70,14 @@ class Counter:
 def test_a_coroutine_function_is_refused(scripted: WorkerPool, func: Callable[[], Any]) -> None:
     """A worker would only make a coroutine object, which nobody ever runs."""
     with pytest.raises(TypeError, match="coroutine function"):
-        scripted.spawn(func)
+        _ = scripted.spawn(func)
 
 
 @pytest.mark.parametrize("func", [None, 42, "text"])
 def test_what_cannot_be_called_is_refused_at_the_spawn(scripted: WorkerPool, func: Any) -> None:
     """Not in the worker, where nobody sees which call it was."""
     with pytest.raises(TypeError, match="spawn needs a function"):
-        scripted.spawn(func)
+        _ = scripted.spawn(func)
 
 
 @pytest.mark.parametrize(
@@ -128,7 +129,7 @@ def test_options_of_a_wrong_type_are_refused(
 ) -> None:
     """With a text that says what was given and what to write instead."""
     with pytest.raises(TypeError, match=match):
-        scripted.spawn(nothing, **options)
+        _ = scripted.spawn(nothing, **options)
 
 
 # ---- contexts -----------------------------------------------------------------------------
@@ -235,7 +236,7 @@ def test_a_spawn_that_the_backend_refuses_raises_and_leaves_nothing(
     backend.refuse_next(WorkerRuntimeError("no worker to be had"))
 
     with pytest.raises(WorkerRuntimeError, match="no worker to be had"):
-        scripted.spawn(nothing, timeout=5.0)
+        _ = scripted.spawn(nothing, timeout=5.0)
     gc.collect()
 
     assert reports == []
@@ -258,7 +259,7 @@ def test_a_refused_job_and_its_error_do_not_hold_each_other(
     gc.disable()
     try:
         with suppress(WorkerRuntimeError):
-            scripted.spawn(work)
+            _ = scripted.spawn(work)
         del work
 
         assert freed() is None

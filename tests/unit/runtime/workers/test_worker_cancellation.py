@@ -72,7 +72,7 @@ def test_cancellation_error_message(scripted: WorkerPool) -> None:
     future = scripted.spawn(nothing, name="resize")
     future.cancel()
 
-    with pytest.raises(CancellationError, match="^worker 1 'resize' was cancelled$"):
+    with pytest.raises(CancellationError, match=r"^worker 1 'resize' was cancelled$"):
         future.result()
 
 

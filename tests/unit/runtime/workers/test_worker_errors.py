@@ -12,6 +12,8 @@ from runtime.workers import Worker
 from tests.unit.runtime.gates import Gate
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from runtime.async_runtime import Executor
 
 
@@ -47,16 +49,20 @@ def test_worker_zero_division_error(executor: Executor) -> None:
 
 def test_worker_key_error(executor: Executor) -> None:
     """A `KeyError` keeps its key, not the key's text."""
+    shelf: dict[tuple[str, int], int] = {}
+
     with pytest.raises(KeyError) as caught:
-        executor.run_until_complete(Worker.spawn(lambda: {}[("a", 1)]))
+        executor.run_until_complete(Worker.spawn(shelf.pop, args=(("a", 1),)))
 
     assert caught.value.args == (("a", 1),)
 
 
 def test_worker_index_error(executor: Executor) -> None:
-    """So does an `IndexError`."""
+    """An `IndexError` keeps its text."""
+    row: list[int] = []
+
     with pytest.raises(IndexError, match="out of range"):
-        executor.run_until_complete(Worker.spawn(lambda: [][5]))
+        executor.run_until_complete(Worker.spawn(row.__getitem__, args=(5,)))
 
 
 def test_worker_custom_exception(executor: Executor) -> None:
@@ -70,7 +76,7 @@ def test_worker_custom_exception(executor: Executor) -> None:
 
 def test_several_workers_of_which_some_fail(executor: Executor) -> None:
     """One failure is its own affair: the others give their results."""
-    futures = [Worker.spawn(lambda i=i: 6 // i) for i in (0, 1, 2, 0, 3)]  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+    futures = [Worker.spawn(lambda i=i: 6 // i) for i in (0, 1, 2, 0, 3)]
 
     settled = executor.run_until_complete(Future.all_settled(futures))
 
@@ -112,7 +118,9 @@ def test_spawn_all_fails_fast(executor: Executor) -> None:
     Worker.configure_pool(2)
     first: Gate[str] = Gate()
 
-    group = Worker.spawn_all([first, lambda: fail(ValueError("second"))])
+    funcs: list[Callable[[], str]] = [first, lambda: fail(ValueError("second"))]
+
+    group = Worker.spawn_all(funcs)
 
     with pytest.raises(ValueError, match="second"):
         executor.run_until_complete(group)

