@@ -111,7 +111,9 @@ class Crew:
                 if undone:
                     self.serve()
                 raise
-            if self._refuse_all(stranded, error, job):
+            refused = self._refuse_all(stranded, error, job)
+            self.watchers.tell()  # one slot less, perhaps the last one
+            if refused:
                 raise
         else:
             self._told_start = False
@@ -151,6 +153,7 @@ class Crew:
         if not job.refuse(error):
             return False
         self.note_shell()
+        self.watchers.tell()
         return True
 
     @locked

@@ -13,6 +13,7 @@ from runtime.backends.base import BackendCounts, Capabilities, JobSink, PoolLock
 from runtime.backends.crew import Crew, CrewOptions
 from runtime.backends.locking import locked, taking
 from runtime.backends.slot import Slot
+from runtime.backends.thread_source import thread_source
 from runtime.errors import PoolShutdownError
 from runtime.scheduling.job_queue import JobQueue
 
@@ -54,6 +55,7 @@ class ThreadBackend:
     ) -> None:
         self._clock = clock
         self._options = CrewOptions(max_workers, max_lent, max_abandoned, initializer, name)
+        thread_source().load()
         self._begin(lock)
 
     def _begin(self, lock: PoolLock) -> None:

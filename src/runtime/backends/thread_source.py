@@ -71,6 +71,15 @@ class ThreadSource:
         self._numbers = itertools.count(1)
         self._begin()
 
+    @staticmethod
+    def load() -> None:
+        """Import the executor: with the first pool, on the thread that makes it.
+
+        An import by whichever thread starts the first worker could be cut in two by a fork,
+        and the child would wait for it for ever; and at exit it would fail.
+        """
+        import concurrent.futures.thread  # noqa: F401, PLC0415 - loads logging; on demand
+
     def start(self, main: Callable[[], None]) -> None:
         """Run *main* on a thread; returns when that thread has been started.
 
@@ -194,7 +203,7 @@ class ThreadSource:
 
 
 def _make_executor() -> ThreadPoolExecutor:
-    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - loads logging; on demand
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - see load
 
     return ThreadPoolExecutor(_LIMIT, thread_name_prefix="vela-worker")
 

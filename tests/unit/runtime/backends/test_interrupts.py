@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes  # noqa: F401 - may keep its library open, which is no leak of a test
 import threading
 import time
 from typing import TYPE_CHECKING, cast

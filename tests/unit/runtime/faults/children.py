@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import textwrap
@@ -12,7 +11,7 @@ from typing import Final, NamedTuple
 
 import runtime
 
-__all__ = ("Ended", "run_program", "start_program")
+__all__ = ("Ended", "run_program")
 
 GUARD: Final = 30.0  # seconds; only a hang takes so long
 _WITH_US: Final = {**os.environ, "PYTHONPATH": str(Path(runtime.__file__).parents[1])}
@@ -34,32 +33,15 @@ class Ended(NamedTuple):
     err: str
 
 
-def start_program(text: str) -> subprocess.Popen[str]:
-    """Start *text*, indented as the caller likes it, after the usual imports."""
-    return subprocess.Popen(
-        [sys.executable, "-c", _PRELUDE + textwrap.dedent(text)],
+def run_program(text: str, *, before: str = "") -> Ended:
+    """Run *text*, indented as the caller likes it, after the usual imports and *before*."""
+    done = subprocess.run(
+        [sys.executable, "-c", _PRELUDE + before + textwrap.dedent(text)],
         env=_WITH_US,
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         text=True,
+        check=False,
+        timeout=GUARD,
     )
-
-
-def run_program(text: str, *, interrupt_after: str | None = None) -> Ended:
-    """Run *text* to its end; send Ctrl-C when it has printed the line *interrupt_after*."""
-    with start_program(text) as program:
-        out = ""
-        try:
-            if interrupt_after is not None:
-                assert program.stdout is not None
-                while interrupt_after not in out:
-                    line = program.stdout.readline()
-                    assert line, (out, program.communicate(timeout=GUARD))
-                    out += line
-                program.send_signal(signal.SIGINT)
-            more, err = program.communicate(timeout=GUARD)
-        except BaseException:
-            program.kill()
-            raise
-    return Ended(program.returncode, out + more, err)
+    return Ended(done.returncode, done.stdout, done.stderr)
