@@ -24,6 +24,7 @@ __all__ = (
     "JobSink",
     "PoolLock",
     "SlotView",
+    "ThisThread",
     "end_forked_child",
     "this_thread",
 )

@@ -42,7 +42,7 @@ class PoolStatistics:
 
     Attributes:
         backend: What runs the jobs: ``"thread"``, ``"inline"``, ...
-        state: ``"open"``, ``"closing"``, ``"closed"`` or ``"broken"``.
+        state: ``"open"``, ``"closing"`` or ``"closed"``.
         max_workers: How many jobs may run at once.
         workers: Slots that exist, those that are abandoned or lent included.
         idle: Slots without a job.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from runtime.async_runtime.failure import Failure
 from runtime.async_runtime.outcome import CANCELLED, ERROR, OPEN, VALUE, OutcomeFuture
-from runtime.async_runtime.reports import UnhandledError, tell
+from runtime.async_runtime.reports import UnhandledError
 from runtime.async_runtime.running import FREE_THREADED, full_fence
 from runtime.clock import check_timeout
 from runtime.errors import CancellationError
@@ -176,10 +176,10 @@ class SpawnAll(OutcomeFuture[list[T]]):
         if failed.cancelled():
             self._publish(CANCELLED, Failure(error, trace))
             return
-        hook, place = self._core.on_unhandled, self._place
+        core, place = self._core, self._place
 
         def report(failure: Failure) -> None:
-            tell(hook, UnhandledError(failure.error, "spawn_all", place))
+            core.tell_unhandled(UnhandledError(failure.error, "spawn_all", place))
 
         self._publish(ERROR, Failure(error, trace, report))
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from runtime.async_runtime.failure import Failure
 from runtime.async_runtime.outcome import CANCELLED, ERROR, VALUE, OutcomeFuture
 from runtime.async_runtime.places import describe_place
-from runtime.async_runtime.reports import UnhandledError, tell
+from runtime.async_runtime.reports import UnhandledError
 from runtime.errors import CancellationError, CancelRequestedError, ForkedError
 from runtime.workers.handle_state import (
     IMPOSSIBLE,
@@ -197,10 +197,10 @@ class JobRecord(OutcomeFuture[T]):
 
     def _new_failure(self, error: BaseException) -> Failure:
         """Return what readers get; told to the pool's hook where nobody reads it."""
-        hook, label, place = self._core.on_unhandled, self.label, (self._code, self._instruction)
+        core, label, place = self._core, self.label, (self._code, self._instruction)
 
         def report(failure: Failure) -> None:
-            tell(hook, UnhandledError(failure.error, label, place))
+            core.tell_unhandled(UnhandledError(failure.error, label, place))
 
         return Failure(error, error.__traceback__, report)
 

@@ -7,10 +7,12 @@ Source: worker-api-spec.md, sections 3 and 9; ADR-006.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import threading
 from typing import TYPE_CHECKING, Final
 
+from runtime.async_runtime.reports import tell
 from runtime.async_runtime.running import FREE_THREADED
 from runtime.async_runtime.timers import DeadlineQueue, shared_deadlines
 from runtime.clock import SYSTEM_CLOCK
@@ -75,6 +77,20 @@ class PoolCore:
             return
         self.wait_time.add(started_at - queued_at)
         self.run_time.add(ended_at - started_at)
+
+    def tell_unhandled(self, report: UnhandledError) -> None:
+        """Call the hook with a failure that was just freed, and never while we have the lock.
+
+        What waits in the queue may be freed where it is passed over; then the watcher's thread
+        calls the hook. ``_is_owned`` is what `threading.Condition` asks of such a lock.
+        """
+        is_owned = getattr(self.lock, "_is_owned", None)
+        if is_owned is not None and is_owned():
+            hook = self.on_unhandled
+            with contextlib.suppress(RuntimeError):  # no thread can be started: then here and now
+                shared_deadlines().add_in(0.0, lambda: tell(hook, report))
+                return
+        tell(self.on_unhandled, report)
 
     def reset_after_fork(self) -> None:
         """In a forked child: the parent's other threads may have held the lock."""

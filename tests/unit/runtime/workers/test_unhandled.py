@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -111,11 +112,32 @@ def test_a_timeout_is_reported_and_a_cancellation_is_not(
     scripted.spawn(nothing).cancel()
     doomed = scripted.spawn(nothing, timeout=1.0)
     clock.advance(1.0)
-    del doomed
     assert backend.queued == []  # which sweeps out what is over
+    del doomed
     gc.collect()
 
     assert [type(report.error).__name__ for report in reports] == ["WorkerTimeoutError"]
+
+
+def test_the_hook_is_never_called_with_the_pools_lock_held(
+    backend: ScriptedBackend, clock: ManualClock
+) -> None:
+    """What is freed in the queue is reported by another thread: the hook may wait for anybody."""
+    told = threading.Event()
+    locked: list[bool] = []
+
+    def hook(_: UnhandledError) -> None:
+        locked.append(pool._core.lock._is_owned())  # type: ignore[attr-defined]  # as Condition asks
+        told.set()
+
+    pool = WorkerPool(1, backend=backend.attach, clock=clock, on_unhandled=hook)
+    doomed = pool.spawn(nothing, timeout=1.0)
+    clock.advance(1.0)
+    del doomed
+
+    assert backend.queued == []  # frees it, under the lock
+    assert told.wait(GUARD)
+    assert locked == [False]
 
 
 def test_the_late_error_of_a_cancelled_job_is_not_reported(
