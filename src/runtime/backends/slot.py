@@ -87,7 +87,7 @@ class Slot:
     def _run(self) -> None:  # noqa: C901 - the hot path, written out
         crew = self.crew
         queue, idle, thread = crew.queue, crew.idle, threading.current_thread()
-        acquire, release, pop = crew.lock.acquire, crew.lock.release, crew.queue.pop
+        acquire, release, take = crew.lock.acquire, crew.lock.release, crew.queue.take
         sleep, wake, name = self.sleep, self.wake, thread.name
         job = None
         while True:
@@ -98,10 +98,7 @@ class Slot:
                 if crew.alive > crew.allowed:
                     crew.strike(self)
                     return
-                taken = pop()
-                while taken is not None and not taken.claim(self):
-                    taken = pop()
-                self.job = taken
+                self.job = taken = take(self)
                 if taken is None:
                     self.now = None
                     if crew.closing:

@@ -12,7 +12,7 @@ Source: worker-api-spec.md, section 4; ADR-006.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +27,10 @@ class QueuedJob(Protocol):
 
     def is_over(self) -> bool:
         """Tell whether the job has an outcome: it need not run any more."""
+        ...
+
+    def claim(self, slot: Any) -> bool:  # noqa: ANN401 - Any: a slot, of which a queue knows nothing
+        """Begin to run on *slot*; False where the job is over."""
         ...
 
 
@@ -70,6 +74,18 @@ class JobQueue(Generic[JobT]):
             except IndexError:
                 return None
             if not job.is_over():
+                return job
+            self._shells -= 1
+
+    def take(self, slot: object) -> JobT | None:
+        """Do `pop` and claim the job for *slot* in one: the hot path of every job."""
+        popleft = self._jobs.popleft
+        while True:
+            try:
+                job = popleft()
+            except IndexError:
+                return None
+            if job.claim(slot):
                 return job
             self._shells -= 1
 

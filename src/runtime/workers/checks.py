@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
 __all__ = (
+    "ASYNC_FLAGS",
+    "MAX_WORKERS",
     "bind_arguments",
     "check_at_least_one",
     "check_callable",
@@ -23,7 +25,7 @@ __all__ = (
 )
 
 # CO_COROUTINE, CO_ITERABLE_COROUTINE, CO_ASYNC_GENERATOR, as `inspect` names them
-_ASYNC_FLAGS: Final = 0x0080 | 0x0100 | 0x0200
+ASYNC_FLAGS: Final = 0x0080 | 0x0100 | 0x0200
 MAX_WORKERS: Final = 10_000
 
 
@@ -34,7 +36,7 @@ def check_callable(func: object) -> None:
         TypeError: *func* is not callable, or is a coroutine function.
     """
     if type(func) is FunctionType:  # the usual case, in two steps
-        if func.__code__.co_flags & _ASYNC_FLAGS:
+        if func.__code__.co_flags & ASYNC_FLAGS:
             raise _is_coroutine_function(func)
         return
     if not callable(func):
@@ -48,7 +50,7 @@ def check_callable(func: object) -> None:
     for one in (inner, getattr(type(inner), "__call__", None)):  # noqa: B004 - the method itself
         one = getattr(one, "__func__", one)  # noqa: PLW2901 - the function of a method
         code = getattr(one, "__code__", None)
-        if code is not None and code.co_flags & _ASYNC_FLAGS:
+        if code is not None and code.co_flags & ASYNC_FLAGS:
             raise _is_coroutine_function(func)
 
 

@@ -38,9 +38,10 @@ _PENDING: Final = int(HandleState.PENDING)
 _RUNNING: Final = int(HandleState.RUNNING)
 _SUCCEEDED: Final = int(HandleState.SUCCEEDED)
 _FAILED: Final = int(HandleState.FAILED)
-_START: Final = int(HandleEvent.START)
-_SUCCEED: Final = int(HandleEvent.SUCCEED)
-_FAIL: Final = int(HandleEvent.FAIL)
+# Columns of the table: the state after one event, by the state before it.
+_AFTER_START: Final = tuple(row[HandleEvent.START] for row in NEXT)
+_AFTER_SUCCEED: Final = tuple(row[HandleEvent.SUCCEED] for row in NEXT)
+_AFTER_FAIL: Final = tuple(row[HandleEvent.FAIL] for row in NEXT)
 _OUR_FRAMES: Final = frozenset(
     {
         __name__,
@@ -105,7 +106,7 @@ class WorkerFuture(JobRecord[T]):
 
     def claim(self, slot: SlotView) -> bool:
         """See `JobSink.claim`. Needs the pool's lock."""
-        if NEXT[self._state][_START] != _RUNNING:
+        if _AFTER_START[self._state] != _RUNNING:
             return False
         self._state = _RUNNING
         self.slot = slot
@@ -139,7 +140,7 @@ class WorkerFuture(JobRecord[T]):
         lock = core.lock
         lock.acquire()  # no ``with``: a third of its price, and this thread gets no signals
         try:
-            stands = NEXT[self._state][_SUCCEED] == _SUCCEEDED
+            stands = _AFTER_SUCCEED[self._state] == _SUCCEEDED
             if stands:
                 self._state = _SUCCEEDED
                 core.done[_SUCCEEDED] += 1
@@ -187,7 +188,7 @@ class WorkerFuture(JobRecord[T]):
         if self._options is not None and self._options.is_past(now):
             self.expire()
         with core.lock:
-            failed = NEXT[self._state][_FAIL] == _FAILED
+            failed = _AFTER_FAIL[self._state] == _FAILED
             if failed:
                 self._state = _FAILED
                 core.done[_FAILED] += 1

@@ -9,13 +9,20 @@ from __future__ import annotations
 
 import contextvars
 import sys
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 from runtime.async_runtime.outcome import ERROR
 from runtime.backends.base import this_thread
 from runtime.clock import check_timeout
 from runtime.errors import InvalidStateError, PoolShutdownError
-from runtime.workers.checks import bind_arguments, check_callable, check_context, check_name
+from runtime.workers.checks import (
+    ASYNC_FLAGS,
+    bind_arguments,
+    check_callable,
+    check_context,
+    check_name,
+)
 from runtime.workers.current import running_job
 from runtime.workers.job import WorkerFuture
 from runtime.workers.options import JobOptions, deadline_of
@@ -117,7 +124,8 @@ class JobMaker:
         interrupt: bool = False,
         cancel_on_abandon: bool = True,
     ) -> WorkerFuture[T]:
-        check_callable(func)
+        if type(func) is not FunctionType or func.__code__.co_flags & ASYNC_FLAGS:
+            check_callable(func)  # it knows the rest; this much is looked at for every job
         if name is not None:
             check_name(name)
         if args or kwargs:

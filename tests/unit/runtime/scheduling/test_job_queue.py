@@ -13,10 +13,16 @@ class Job:
     def __init__(self, name: int) -> None:
         self.name = name
         self.over = False
+        self.slot: object = None
 
     def is_over(self) -> bool:
         """As told."""
         return self.over
+
+    def claim(self, slot: object) -> bool:
+        """Remember where, unless over."""
+        self.slot = slot
+        return not self.over
 
 
 @pytest.fixture
@@ -133,3 +139,14 @@ def test_a_job_that_is_taken_before_it_is_noted_keeps_the_count_right(
 
     assert taken is not None
     assert len(queue) == 3
+
+
+def test_take_pops_and_claims_in_one(queue: JobQueue[Job]) -> None:
+    """What refuses to be claimed is over, and is passed over like any shell."""
+    first, second = fill(queue, 2)
+    end(queue, first)
+    slot = object()
+
+    assert queue.take(slot) is second
+    assert second.slot is slot
+    assert (queue.take(slot), len(queue)) == (None, 0)
