@@ -6,8 +6,8 @@ comes before (2), the sleeper sees the task. If not, (1) came before (b) and the
 waker signals. Both steps in the middle are atomic operations of the queue, a deque, so the order
 also holds without the GIL. A signal that comes before the sleep is remembered by the lock.
 
-A signal reaches whoever wants it: the parked thread (a lock, that is a futex: half the price
-of a self-pipe), the descriptor that a host asked for, the callback that a host gave.
+A signal reaches whoever wants it: the parked thread (a lock, that is a futex: it costs next to
+nothing where nobody sleeps), the descriptor that a host asked for, the callback that a host gave.
 Source: async-runtime-spec.md, section 8; ADR-002.
 """
 

@@ -60,10 +60,12 @@ class TimerHeap:
     Not thread-safe, except `Timer.cancel`.
     """
 
-    __slots__ = ("_entries", "_sequence", "dead")
+    __slots__ = ("_entries", "_late", "_purging", "_sequence", "dead")
 
     def __init__(self) -> None:
-        self._entries: list[Timer] = []
+        self._entries: list[Timer] = []  # always the same list: pop_due goes through it
+        self._late: list[Timer] = []  # added by a signal handler that interrupted a purge
+        self._purging = False
         self._sequence = itertools.count()
         self.dead = 0
 
@@ -74,14 +76,18 @@ class TimerHeap:
         """Keep *callback* until *deadline*, a point on the owner's clock."""
         timer = Timer((deadline, next(self._sequence), callback))
         timer.heap = self
-        if deadline != math.inf:
-            heapq.heappush(self._entries, timer)
+        if deadline == math.inf:
+            return timer
+        if self._purging:
+            self._late.append(timer)
+            return timer
+        if self.dead > _PURGE_FROM and self.dead * 2 > len(self._entries):
+            self._purge()
+        heapq.heappush(self._entries, timer)
         return timer
 
     def next_deadline(self) -> float | None:
         """Return the earliest deadline that still counts, or None."""
-        if self.dead > _PURGE_FROM and self.dead * 2 > len(self._entries):
-            self._purge()
         entries = self._entries
         while entries:
             head = entries[0]
@@ -118,9 +124,16 @@ class TimerHeap:
 
     def _purge(self) -> None:
         """Drop the cancelled ones: memory stays in proportion to what is alive."""
-        self._entries = [timer for timer in self._entries if timer[2] is not None]
-        heapq.heapify(self._entries)
-        self.dead = 0
+        self._purging = True
+        try:
+            alive = [timer for timer in self._entries if timer[2] is not None]
+            heapq.heapify(alive)
+            self._entries[:] = alive
+            self.dead = 0
+        finally:
+            self._purging = False
+        while self._late:
+            heapq.heappush(self._entries, self._late.pop())
 
 
 def run_each(callbacks: Iterable[Callable[[], object]]) -> None:

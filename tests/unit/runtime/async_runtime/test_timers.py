@@ -268,3 +268,34 @@ def test_an_earlier_deadline_added_as_the_watcher_goes_to_sleep_is_not_missed() 
     far.cancel()
     queue.add_in(0, lambda: None)
     assert ended(queue)
+
+
+def test_cancelled_deadlines_do_not_pile_up_while_the_watcher_sleeps() -> None:
+    """A service gives every job a limit of an hour, and a hundred thousand jobs a minute."""
+    clock = ManualClock()
+    queue = DeadlineQueue(clock)
+
+    for _ in range(10_000):
+        queue.add_in(3600.0, fail_if_called).cancel()
+
+    assert len(queue) < 200
+
+
+def fail_if_called() -> None:
+    """Stand for a deadline that must not come."""
+    raise AssertionError("a cancelled deadline was called")
+
+
+def test_a_timer_that_is_added_in_the_middle_of_a_purge_is_kept() -> None:
+    """A signal handler may spawn with a time limit while this thread cleans up."""
+    heap = TimerHeap()
+    called: list[str] = []
+    heap._purging = True  # as it stands when the handler runs
+
+    heap.add(1.0, lambda: called.append("late"))
+
+    heap._purging = False
+    heap._purge()
+    for callback in heap.pop_due(2.0):
+        callback()
+    assert called == ["late"]
