@@ -210,12 +210,15 @@ class WorkerFuture(JobRecord[T]):
     def refuse(self, error: BaseException) -> bool:
         """See `JobSink.refuse`."""
         core = self._core
-        with core.lock:
+        _ = True in core.taking  # see `JobRecord._advance`
+        try:
             if self._state != _PENDING:
                 return False
             self._state = _FAILED
             core.done[_FAILED] += 1
             self._ended_at = core.now()
+        finally:
+            core.lock.release()
         self._func = self._context = None
         self._publish_run(ERROR, self._new_failure(error))
         return True

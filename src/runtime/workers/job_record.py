@@ -131,7 +131,8 @@ class JobRecord(OutcomeFuture[T]):
     def _advance(self, event: HandleEvent) -> int | None:
         """Make one transition; return the state before it, or None where it came too late."""
         core = self._core
-        with core.lock:
+        _ = True in core.taking  # takes the lock, and no signal can leave it taken: see `locking`
+        try:
             if core is not self._core:  # a handle made by hand has just got its pool
                 return self._advance(event)
             before = self._state
@@ -146,6 +147,8 @@ class JobRecord(OutcomeFuture[T]):
                 self._started_at = core.now()
             elif is_end and self._ended_at is None:
                 self._ended_at = core.now()
+        finally:
+            core.lock.release()
         if is_end:
             self._func = self._context = None  # outside of the lock: it may free anything
         if after == IMPOSSIBLE:

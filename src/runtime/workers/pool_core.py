@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from runtime.async_runtime.reports import tell
 from runtime.async_runtime.running import FREE_THREADED
 from runtime.async_runtime.timers import DeadlineQueue, shared_deadlines
+from runtime.backends.locking import taking
 from runtime.clock import SYSTEM_CLOCK
 from runtime.scheduling.durations import DurationCounter
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from runtime.async_runtime.reports import UnhandledError
-    from runtime.backends.base import Backend
+    from runtime.backends.base import Backend, PoolLock
     from runtime.clock import Clock
 
 __all__ = ("PoolCore",)
@@ -44,13 +45,15 @@ class PoolCore:
         "now",
         "on_unhandled",
         "run_time",  # protected by lock
+        "taking",  # takes the lock: see `backends.locking`
         "wait_time",  # protected by lock
     )
 
     def __init__(self, clock: Clock, on_unhandled: Callable[[UnhandledError], object]) -> None:
         # Re-entrant: a signal handler or a finalizer may spawn or cancel while this thread is
         # inside; the sections it could interrupt look at the state only after they have it.
-        self.lock = threading.RLock()
+        self.lock: PoolLock = threading.RLock()
+        self.taking = taking(self.lock)
         self.clock = clock
         self.now = clock.now
         self.on_unhandled = on_unhandled
@@ -95,6 +98,7 @@ class PoolCore:
     def reset_after_fork(self) -> None:
         """In a forked child: the parent's other threads may have held the lock."""
         self.lock = threading.RLock()
+        self.taking = taking(self.lock)
         self._deadlines = None
 
 
@@ -103,7 +107,7 @@ def _new_counter() -> Callable[[], int]:
     count = itertools.count(1).__next__  # atomic under the GIL
     if not FREE_THREADED:
         return count
-    lock = threading.Lock()
+    lock = threading.RLock()  # a signal handler may ask in the middle
 
     def locked() -> int:
         with lock:
