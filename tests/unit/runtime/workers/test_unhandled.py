@@ -173,6 +173,7 @@ def test_jobs_lost_with_a_broken_pool_are_reported() -> None:
         accepted.set()
         lost._wait(GUARD)  # not to read it
         del lost
+        assert pool.get_active_count() == 0  # which sweeps out what is over
         assert told.wait(GUARD)
 
     assert who == ["worker 1 'lost'"]
