@@ -35,6 +35,8 @@ T = TypeVar("T")
 _OURS: Final = __name__.partition(".")[0]
 # Code of the standard library that works for us as well as for jobs: who called it counts.
 _ANYBODYS: Final = frozenset({"concurrent", "contextlib", "functools", "logging", "threading"})
+# Before 3.13 the interpreter keeps looking for an exception that was taken back, in all threads.
+_CAN_TAKE_BACK: Final = sys.version_info >= (3, 13)
 _AGAIN: Final = 0.001  # seconds until the next try, where our own code was on top
 
 
@@ -111,7 +113,10 @@ class Interrupts:
             self._job = None
             sent, self._sent = self._sent, False
         if sent:
-            self._set_error(self._ident, None)
+            for _ in range(10):  # with the GIL, what is on the way is raised here at the latest
+                pass
+            if _CAN_TAKE_BACK:
+                self._set_error(self._ident, None)
 
     def _is_ours(self) -> bool:
         frame = sys._current_frames().get(self._ident)

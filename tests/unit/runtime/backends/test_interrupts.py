@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes  # noqa: F401 - may keep its library open, which is no leak of a test
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING, cast
@@ -101,7 +102,8 @@ def test_what_was_sent_too_late_to_be_raised_is_taken_back(
 
     interrupts.call(job, lambda: interrupts.send(job))
 
-    assert sets.seen == [CancelRequestedError, None]
+    taken_back = [None] if sys.version_info >= (3, 13) else []  # before that it is raised at once
+    assert sets.seen == [CancelRequestedError, *taken_back]
 
 
 class _Sets:
