@@ -236,7 +236,9 @@ class JobRecord(OutcomeFuture[T]):
         Of a job that was cancelled or has timed out it is `Outcome.ABANDONED` for as long
         as the function runs, and then the way in which it ended.
         """
-        with self._core.lock:  # state and times of one moment
+        core = self._core
+        _ = True in core.taking  # state and times of one moment
+        try:
             if self._state <= _RUNNING:
                 return None
             if self._started_at is None:
@@ -244,6 +246,8 @@ class JobRecord(OutcomeFuture[T]):
             if self._ended_at is None:
                 return Outcome.ABANDONED
             return self._late or Outcome.FINISHED
+        finally:
+            core.lock.release()
 
     @property
     def name(self) -> str:

@@ -32,7 +32,10 @@ _STATES: Final = 6  # as many counters as `HandleState` has members
 
 
 class PoolCore:
-    """See the module. The lock guards what is marked so; the rest never changes."""
+    """See the module. The lock guards what is marked so; the rest never changes.
+
+    Taken by ``True in taking``, never by ``with``: see `backends.locking`.
+    """
 
     __slots__ = (
         "__weakref__",

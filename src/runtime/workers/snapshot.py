@@ -18,7 +18,8 @@ __all__ = ("take_snapshot",)
 def take_snapshot(core: PoolCore, state: PoolState, max_workers: int) -> PoolStatistics:
     """Return what *core* and its backend count now: one moment, under the pool's lock."""
     backend = cast("Backend", core.backend)
-    with core.lock:
+    _ = True in core.taking
+    try:
         counts = backend.counts()
         return PoolStatistics(
             backend=backend.capabilities.name,
@@ -39,3 +40,5 @@ def take_snapshot(core: PoolCore, state: PoolState, max_workers: int) -> PoolSta
             wait_time=core.wait_time.freeze(),
             run_time=core.run_time.freeze(),
         )
+    finally:
+        core.lock.release()

@@ -171,23 +171,11 @@ class JobMaker:
         """
         check_callable(func)
         job = handle._job
-        old = job._core
-        twice = old.backend is not None
-        # Its own core's lock, then ours: whoever settles it meanwhile waits, and sees the pool.
-        with old.lock, self._core.lock:
-            if twice or job._core is not old:
-                raise InvalidStateError(
-                    f"{handle!r} was submitted already: make a handle for each job"
-                )
-            if job.is_over():
-                return
-            job._func = func
-            job._context = _copy_context()
-            frame = _getframe(1)
-            job._code, job._instruction = frame.f_code, frame.f_lasti
-            if old.clock is not self._core.clock:
-                job._queued_at += self._core.now() - old.now()
-            job._core = self._core
+        frame = _getframe(1)
+        if not self._take_over(job, func):
+            return
+        job._code, job._instruction = frame.f_code, frame.f_lasti
+        job._context = _copy_context()
         options = cast("JobOptions", job._options)
         options.arm(job, running_job())
         options.follow_promise(job)
@@ -195,6 +183,36 @@ class JobMaker:
             self._submit(job)
         except BaseException as error:  # noqa: BLE001 - raised on
             raise _refusal(job, error) from error.__cause__
+
+    def _take_over(self, job: WorkerFuture[T], func: Callable[[], T]) -> bool:
+        """Make *job* one of ours; False where it is over already.
+
+        Under the lock of its own core, then ours: whoever settles it meanwhile waits for the
+        first, and then sees the second (see `JobRecord._advance`).
+        """
+        old, new = job._core, self._core
+        twice = InvalidStateError(
+            f"worker {job.worker_id} was submitted already: make a handle for each job"
+        )
+        if old.backend is not None:
+            raise twice
+        _ = True in old.taking
+        try:
+            if job._core is not old:
+                raise twice
+            if job.is_over():
+                return False
+            job._func = func
+            if old.clock is not new.clock:
+                job._queued_at += new.now() - old.now()
+            _ = True in new.taking
+            try:
+                job._core = new
+            finally:
+                new.lock.release()
+        finally:
+            old.lock.release()
+        return True
 
     def _refuse(self, job: JobSink) -> NoReturn:
         """Take the place of the backend's ``submit`` when the pool is shut down."""

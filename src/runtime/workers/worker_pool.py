@@ -176,9 +176,13 @@ class WorkerPool(JobMaker):
 
     def cancel_all(self) -> int:
         """Cancel every job that has no outcome yet; return how many that were."""
-        with self._core.lock:  # one moment: what callbacks spawn while we cancel is not meant
+        core = self._core
+        _ = True in core.taking  # one moment: what callbacks spawn while we cancel is not meant
+        try:
             waiting, _kept = self._take_waiting()
             running = self._jobs()
+        finally:
+            core.lock.release()
         for job in waiting:
             job._publish_over(CANCELLED, None)
         return len(waiting) + sum(job.cancel() for job in running)
@@ -194,10 +198,14 @@ class WorkerPool(JobMaker):
 
         Returns the jobs, and what they held: to be freed outside of the lock.
         """
-        with self._core.lock:
+        core = self._core
+        _ = True in core.taking
+        try:
             drained = cast("list[WorkerFuture[Any]]", self._backend.drain())
             kept: list[object] = [(job._func, job._context) for job in drained]
             return [job for job in drained if job._advance(HandleEvent.CANCEL) is not None], kept
+        finally:
+            core.lock.release()
 
     def wait_idle(self, timeout: float | None = None) -> bool:
         """Wait until no job waits or runs; False after *timeout* seconds (None: no limit).
@@ -244,8 +252,12 @@ class WorkerPool(JobMaker):
         return True
 
     def _advance(self, event: PoolEvent) -> None:
-        with self._core.lock:
+        core = self._core
+        _ = True in core.taking
+        try:
             self._state = next_state(self._state, event)
+        finally:
+            core.lock.release()
 
     def _closed_future(self) -> PromiseFuture[bool]:
         """Return a future that is ready when the workers have left."""
