@@ -6,11 +6,9 @@
 from __future__ import annotations
 
 import collections
-import gc
 import os
 import random
 import sys
-import threading
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -140,7 +138,6 @@ def test_a_million_spawns_have_one_outcome_each(
     """Eight spawners, four workers, cancels, limits, failures and nested waits in between."""
     pool = WorkerPool(4)
     spawners = [_Spawner(pool, seed + index, SPAWNS // SPAWNERS) for index in range(SPAWNERS)]
-    threads = threading.active_count()
     begin = time.monotonic()
     with capsys.disabled():
         print(f"\nseed {seed}: {SPAWNS} spawns ...", flush=True)  # noqa: T201 - to repeat it
@@ -166,8 +163,6 @@ def test_a_million_spawns_have_one_outcome_each(
     assert statistics.workers <= 4 + 64 + 32
     assert not any(spawner.ran for spawner in spawners) or _late_runs(spawners) == 0
     assert pool.shutdown(timeout=60)
-    gc.collect()
-    assert threading.active_count() <= threads + 1  # the watcher of deadlines
 
 
 def _late_runs(spawners: list[_Spawner]) -> int:
