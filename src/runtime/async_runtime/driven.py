@@ -33,6 +33,7 @@ from runtime.async_runtime.task import (
 )
 from runtime.async_runtime.waker import Waker
 from runtime.errors import InvalidStateError, TaskCancelledError
+from runtime.locking import taking
 
 if TYPE_CHECKING:
     import contextvars
@@ -138,8 +139,12 @@ class DrivenTask(OutcomeFuture[T], _Handle[T]):
         number = self._number
         if number is None:
             fresh = new_task_id()
-            with _lazy:
+            lock = _lazy
+            _ = True in taking(lock)  # takes it: see `runtime.locking`
+            try:
                 number = self._number = self._number or fresh
+            finally:
+                lock.release()
         return number
 
     @property
@@ -192,11 +197,16 @@ class DrivenTask(OutcomeFuture[T], _Handle[T]):
     # ---- stopping -------------------------------------------------------------------------
 
     def _stop_requests(self) -> StopRequests:
-        if self._stop is None:
-            with _lazy:
-                if self._stop is None:
-                    self._stop = StopRequests(self._resume)
-        return self._stop
+        stop = self._stop
+        if stop is None:
+            fresh = StopRequests(self._resume)
+            lock = _lazy
+            _ = True in taking(lock)  # as above
+            try:
+                stop = self._stop = self._stop or fresh
+            finally:
+                lock.release()
+        return stop
 
     def _request_stop(self, reason: object, level: int = 0) -> None:
         """Line up one request and wake the task to see it. Thread-safe."""
@@ -235,8 +245,8 @@ class DrivenTask(OutcomeFuture[T], _Handle[T]):
 
     def _until_ended(self, *, check: bool = True) -> Generator[Poll[Any], object, None]:
         """Wait for the end, whichever it is; *check*: refuse to close a circle."""
-        executor = cast("Executor", running.executor)  # cast: some executor polls who awaits
-        current: DrivenTask[Any] = executor._current
+        executor = running.executor
+        current: DrivenTask[Any] = executor._current  # type: ignore[union-attr]  # it polls us
         if check or executor is not self._executor:
             check_await(self, current)
         self._subscribe(current)

@@ -87,7 +87,8 @@ class Future(ABC, Generic[T]):
             while True:
                 polled = checked(self.poll(task), self)
                 if polled.is_ready():
-                    return cast("T", polled.value)
+                    value: T = polled.value  # type: ignore[assignment]  # not cast(): a call
+                    return value
                 yield PENDING
         except BaseException:
             self._forget(task)

@@ -26,6 +26,7 @@ from runtime.async_runtime.waiters import CallbackWaker, ThreadWaker, wake_each
 from runtime.async_runtime.waker import NOOP
 from runtime.clock import check_timeout
 from runtime.errors import FutureTimeoutError
+from runtime.locking import taking
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -106,7 +107,8 @@ class OutcomeFuture(Future[T]):
                 task = None
                 raise
         if self._outcome == VALUE:
-            return cast("T", self._value)
+            value: T = self._value  # not cast(): a call for each await
+            return value
         task = None  # the error's traceback keeps this frame, and the task keeps the error
         raise self._failure().view()
 
@@ -187,10 +189,7 @@ class OutcomeFuture(Future[T]):
         """Keep *waker* until settled; wake it at once where that has happened."""
         waiters = self._waiters
         if waiters is None:
-            with _lazy:
-                waiters = self._waiters
-                if waiters is None:
-                    waiters = self._waiters = []
+            waiters = self._make_waiters()
         if len(waiters) < _FEW:
             waiters.append(waker)
         else:
@@ -200,13 +199,32 @@ class OutcomeFuture(Future[T]):
         if self._outcome:
             self._wake_all()
 
+    def _make_waiters(self) -> list[Any]:  # Any: as the field
+        """Make the list where no other thread has."""
+        lock = _lazy
+        _ = True in taking(lock)  # takes it: see `runtime.locking`
+        try:
+            if self._waiters is None:
+                self._waiters = []
+            return self._waiters
+        finally:
+            lock.release()
+
+    def _make_crowd(self) -> dict[Wakeable, None]:
+        """Make the dict where no other thread has."""
+        lock = _lazy
+        _ = True in taking(lock)  # as above
+        try:
+            if self._crowd is None:
+                self._crowd = {}
+            return self._crowd
+        finally:
+            lock.release()
+
     def _join_crowd(self, waker: Wakeable) -> None:
         crowd = self._crowd
         if crowd is None:
-            with _lazy:
-                crowd = self._crowd
-                if crowd is None:
-                    crowd = self._crowd = {}
+            crowd = self._make_crowd()
         try:
             crowd[waker] = None
         except TypeError:  # a waker of the user's that is not hashable
@@ -263,7 +281,8 @@ class OutcomeFuture(Future[T]):
 
     def _read(self) -> T:
         if self._outcome == VALUE:
-            return cast("T", self._value)
+            value: T = self._value
+            return value
         raise self._failure().view()
 
     def _failure(self) -> Failure:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from runtime.async_runtime.loop import ReadyLoop
 from runtime.async_runtime.running import running
 from runtime.errors import ExecutorClosedError, InvalidStateError, WrongThreadError
+from runtime.locking import taking
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,11 +62,15 @@ class OwnedLoop(ReadyLoop):
 
     def _take(self) -> None:
         """Make this thread the owner."""
-        with self._owner_lock:
+        lock = self._owner_lock
+        _ = True in taking(lock)  # takes it: see `runtime.locking`
+        try:
             # The owner may be gone: its thread has ended, or did not come along into a fork.
             if self._owner is not None and (self._depth or self._owner in sys._current_frames()):
                 raise self._wrong_thread()
             self._owner = get_ident()
+        finally:
+            lock.release()
 
     def _wrong_thread(self) -> WrongThreadError:
         return WrongThreadError(

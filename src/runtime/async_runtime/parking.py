@@ -19,6 +19,7 @@ import weakref
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from runtime.locking import taking
 from runtime.logs import logger
 
 if TYPE_CHECKING:
@@ -86,18 +87,26 @@ class Parker:
 
     def fileno(self) -> int:
         """Return a descriptor that is readable while a signal waits; made on first use."""
-        with self._host_lock:
+        lock = self._host_lock
+        _ = True in taking(lock)  # takes it: see `runtime.locking`
+        try:
             if self._pipe is None:
                 self._pipe = _EventFd() if hasattr(os, "eventfd") else _SocketPair()
                 _with_descriptor.add(self)
             return self._pipe.fileno()
+        finally:
+            lock.release()
 
     def mark_readable(self) -> None:
         """Make the descriptor readable, where there is one."""
         if self._pipe is not None:
-            with self._host_lock:
+            lock = self._host_lock
+            _ = True in taking(lock)  # as in fileno
+            try:
                 if self._pipe is not None:
                     self._pipe.write()
+            finally:
+                lock.release()
 
     def clear(self) -> None:
         """Take the signal from the descriptor. Only the owner, before it looks at the queue."""

@@ -140,7 +140,8 @@ class PromiseFuture(OutcomeFuture[T]):
                 task = None
                 raise
         if self._outcome == VALUE:
-            return cast("T", self._value)
+            value: T = self._value  # not cast(): as in the base class
+            return value
         task = None
         raise self._failure().view()
 

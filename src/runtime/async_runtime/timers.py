@@ -16,6 +16,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, Final
 
 from runtime.clock import SYSTEM_CLOCK, Clock, SteppedClock
+from runtime.locking import taking
 from runtime.logs import logger
 
 if TYPE_CHECKING:
@@ -196,7 +197,9 @@ class DeadlineQueue:
         """
         if math.isnan(deadline):
             raise ValueError("a deadline must be a point in time, got NaN: math.inf means never")
-        with self._lock:
+        lock = self._lock
+        _ = True in taking(lock)  # takes it: see `runtime.locking`
+        try:
             timer = self._heap.add(deadline, callback)
             # Wake the watcher only where it would sleep too long. It publishes how long it
             # sleeps under this lock, before it sleeps, so it cannot miss an earlier one.
@@ -204,6 +207,8 @@ class DeadlineQueue:
             if wake:
                 self._waits_until = None
             start = self._thread is None and not self._stepped and deadline != math.inf
+        finally:
+            lock.release()
         if wake:
             self._wake()
         elif start:
@@ -274,21 +279,26 @@ def _call_weak(method: weakref.WeakMethod[Callable[[], None]]) -> None:
 
 _queues: weakref.WeakSet[DeadlineQueue] = weakref.WeakSet()  # all there are, for a forked child
 _shared: list[DeadlineQueue] = []
-_shared_lock = threading.Lock()
+# Re-entrant: a signal handler may want the queue while this thread makes it.
+_shared_lock = threading.RLock()
 
 
 def shared_deadlines() -> DeadlineQueue:
     """Return the process's queue on the system clock; its thread starts with its first use."""
     if not _shared:
-        with _shared_lock:
+        lock = _shared_lock
+        _ = True in taking(lock)  # as in `DeadlineQueue.add`
+        try:
             if not _shared:
                 _shared.append(DeadlineQueue())
+        finally:
+            lock.release()
     return _shared[0]
 
 
 def reset_after_fork() -> None:
     """In a forked child: the parent's deadlines are not ours, its watchers do not exist here."""
     global _shared_lock  # noqa: PLW0603 - a lock that the parent held would stay locked
-    _shared_lock = threading.Lock()
+    _shared_lock = threading.RLock()
     for queue in list(_queues):
         queue._reset()

@@ -17,11 +17,11 @@ import threading
 from typing import TYPE_CHECKING, NamedTuple
 
 from runtime.backends.base import end_forked_child
-from runtime.backends.locking import locked, taking
 from runtime.backends.slot import Slot
 from runtime.backends.thread_source import thread_source
 from runtime.backends.watching import Watchers
 from runtime.errors import BrokenPoolError, WorkerStartError
+from runtime.locking import locked, taking
 from runtime.logs import logger
 
 if TYPE_CHECKING:

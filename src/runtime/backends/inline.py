@@ -19,9 +19,9 @@ from runtime.backends.base import (
     PoolLock,
     this_thread,
 )
-from runtime.backends.locking import locked, taking
 from runtime.backends.watching import Watchers
 from runtime.errors import BrokenPoolError, PoolShutdownError
+from runtime.locking import locked, taking
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Final
 
 from runtime.backends.base import BackendCounts, Capabilities, JobSink, PoolLock, this_thread
 from runtime.backends.crew import Crew, CrewOptions
-from runtime.backends.locking import locked, taking
 from runtime.backends.slot import Slot
 from runtime.backends.thread_source import thread_source
 from runtime.errors import PoolShutdownError
+from runtime.locking import locked, taking
 from runtime.scheduling.job_queue import JobQueue
 
 if TYPE_CHECKING:

@@ -24,8 +24,8 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
-from runtime.backends.locking import locked, taking
 from runtime.errors import WorkerStartError
+from runtime.locking import locked, taking
 
 if TYPE_CHECKING:
     from collections.abc import Callable, MutableMapping

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from runtime.async_runtime.running import running
 from runtime.async_runtime.waiters import ThreadWaker
-from runtime.backends.locking import locked, taking
+from runtime.locking import locked, taking
 
 if TYPE_CHECKING:
     from collections.abc import Callable

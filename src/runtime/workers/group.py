@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from types import CodeType
 
-    from runtime.async_runtime.waker import Waker
     from runtime.workers.job import WorkerFuture
     from runtime.workers.worker_pool import WorkerPool
 
@@ -123,7 +122,7 @@ class SpawnAll(OutcomeFuture[list[T]]):
             job_name = None if name is None else f"{name}-{index}"
             job = pool._spawn(*self._place, func, timeout, job_name, run_timeout)
             self.futures.append(job)
-            job._subscribe(cast("Waker", _Member(self, job)))  # cast: it needs wake() alone
+            job._subscribe(_Member(self, job))
             if not self._decision and self._failed is not None:
                 break  # the rest never runs
         if FREE_THREADED:
@@ -149,7 +148,7 @@ class SpawnAll(OutcomeFuture[list[T]]):
     def _member_settled(self, job: WorkerFuture[T]) -> None:
         if job._outcome == VALUE:
             if not self._successes.pop() and self._may_decide():
-                self._publish(VALUE, [cast("T", one._value) for one in self.futures])
+                self._publish(VALUE, [one._value for one in self.futures])
             return
         if not self._may_decide():
             job._failure().mark_observed()  # the first failure speaks for all

@@ -124,7 +124,7 @@ class WorkerFuture(JobRecord[T]):
         if options is not None and not options.before_run(self):
             return
         try:
-            value = cast("Context", self._context).run(cast("Callable[[], T]", self._func))
+            value = self._context.run(self._func)  # type: ignore[union-attr, arg-type]  # it runs
         except BaseException as error:  # noqa: BLE001 - it is the job's outcome
             self._run_failed(error)
             # The user's frames are kept with the error, and they keep the frames below them.
@@ -133,8 +133,8 @@ class WorkerFuture(JobRecord[T]):
         # From here on as `_run_failed`, written out: the hot path of every job.
         self._func = self._context = None
         core = self._core
-        slot = cast("SlotView", self.slot)
-        slot.now = self._ended_at = now = core.now()
+        now = core.now()
+        self.slot.now = self._ended_at = now  # type: ignore[union-attr]  # it is on one
         if options is not None and options.is_past(now):
             self.expire()
         _ = True in core.taking  # see `JobRecord._advance`

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Final
 from runtime.async_runtime.reports import tell
 from runtime.async_runtime.running import FREE_THREADED
 from runtime.async_runtime.timers import DeadlineQueue, shared_deadlines
-from runtime.backends.locking import taking
 from runtime.clock import SYSTEM_CLOCK
+from runtime.locking import taking
 from runtime.scheduling.durations import DurationCounter
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ _STATES: Final = 6  # as many counters as `HandleState` has members
 class PoolCore:
     """See the module. The lock guards what is marked so; the rest never changes.
 
-    Taken by ``True in taking``, never by ``with``: see `backends.locking`.
+    Taken by ``True in taking``, never by ``with``: see `runtime.locking`.
     """
 
     __slots__ = (
@@ -48,7 +48,7 @@ class PoolCore:
         "now",
         "on_unhandled",
         "run_time",  # protected by lock
-        "taking",  # takes the lock: see `backends.locking`
+        "taking",  # takes the lock: see `runtime.locking`
         "wait_time",  # protected by lock
     )
 

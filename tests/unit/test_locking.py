@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runtime.backends.locking import locked, taking
+from runtime.locking import locked, taking
 
 if TYPE_CHECKING:
     from runtime.backends.base import PoolLock

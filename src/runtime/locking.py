@@ -1,8 +1,8 @@
-"""Sections under a pool's lock that an exception out of a signal handler cannot leave locked.
+"""Sections under a lock that an exception out of a signal handler cannot leave locked.
 
 ``with lock:`` is no such section everywhere: where the interpreter looks for signals after
 each call (3.14), a `KeyboardInterrupt` can be raised when ``__enter__`` has taken the lock and
-the block has not begun; nobody gives the lock back then, and the pool hangs. So the lock is
+the block has not begun; nobody gives the lock back then, and who wants it hangs. So the lock is
 taken by an operator, ``True in taking``: it calls ``acquire`` from C, and no signal is looked
 for between an operator and the ``try`` after it.
 Source: worker-api-spec.md, section 4.3; ADR-006.
@@ -16,25 +16,39 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, Protocol, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from runtime.backends.base import PoolLock
-
-__all__ = ("Locked", "locked", "taking")
+__all__ = ("Locked", "Takeable", "locked", "taking")
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
+class Takeable(Protocol):
+    """A lock, re-entrant or not: the classes of `threading` have no public name in common."""
+
+    def acquire(self) -> bool:
+        """Take it, waiting for it."""
+        ...
+
+    def release(self) -> None:
+        """Give it back."""
+        ...
+
+
 class Locked(Protocol):
     """What has methods that are `locked`."""
 
-    lock: PoolLock
+    @property
+    def lock(self) -> Takeable:
+        """What is held while such a method runs."""
+        ...
+
     taking: Iterator[bool]  # made by `taking` from the lock
 
 
 LockedT = TypeVar("LockedT", bound=Locked)
 
 
-def taking(lock: PoolLock) -> Iterator[bool]:
+def taking(lock: Takeable) -> Iterator[bool]:
     """Return the iterator that takes *lock* for whoever evaluates ``True in`` it."""
     return iter(lock.acquire, None)  # acquire gives True, so each look takes exactly one
 
