@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import sys
 from collections import deque
 from functools import partial
 from time import perf_counter
@@ -60,7 +61,7 @@ def spawn_asyncio(size: int, *, run: Callable[..., float], eager: bool = False) 
 
     async def main() -> float:
         loop = asyncio.get_running_loop()
-        if eager:
+        if eager and sys.version_info >= (3, 12):
             loop.set_task_factory(asyncio.eager_task_factory)
         begin = perf_counter()
         made = [loop.create_task(nothing()) for _ in range(size)]
