@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from runtime.async_runtime.cycles import check_await
 from runtime.async_runtime.driven import DrivenTask
 from runtime.async_runtime.embedding import EmbeddedLoop, check_count
-from runtime.async_runtime.loop import STALLED, STOPPED
+from runtime.async_runtime.loop import STALLED, STOP_MARKER, STOPPED
 from runtime.async_runtime.nesting import Nest
 from runtime.async_runtime.ownership import Run
 from runtime.async_runtime.running import running
@@ -61,7 +61,7 @@ class DrivingLoop(EmbeddedLoop):
         """
         if self._depth:
             self._littered = self._stopping = True
-            self._ready.append(self._stop_marker)
+            self._ready.append(STOP_MARKER)
             if self._parker.armed:
                 self._parker.signal()
 

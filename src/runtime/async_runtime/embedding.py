@@ -11,7 +11,8 @@ import math
 import sys
 from typing import TYPE_CHECKING, Final, Literal, cast
 
-from runtime.async_runtime.loop import DONE, LOOK, SPENT, STALLED, STOPPED, Marker
+from runtime.async_runtime.loop import DONE, LOOK, SPENT, STALLED, STOPPED
+from runtime.async_runtime.markers import Marker
 from runtime.async_runtime.ownership import OwnedLoop, Run
 from runtime.clock import check_timeout
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from runtime.async_runtime.driven import DrivenTask
 from runtime.async_runtime.failure import Failure
 from runtime.async_runtime.future import cancel_loser, forget
+from runtime.async_runtime.markers import Leave, Marker
 from runtime.async_runtime.outcome import CANCELLED, ERROR, VALUE
 from runtime.async_runtime.parking import Parker
 from runtime.async_runtime.poll import PENDING, Poll
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from runtime.async_runtime.waker import Waker
     from runtime.clock import Clock
 
-__all__ = ("DONE", "LOOK", "SPENT", "STALLED", "STOPPED", "Marker", "ReadyLoop")
+__all__ = ("DONE", "LOOK", "SPENT", "STALLED", "STOPPED", "STOP_MARKER", "ReadyLoop")
 
 # Why `ReadyLoop._drain` came back.
 STALLED: Final = 0  # nothing is ready
@@ -45,32 +46,6 @@ SPENT: Final = 1  # the limit is reached
 DONE: Final = 2  # the awaited task has ended
 STOPPED: Final = 3  # `stop` was called
 LOOK: Final = 4  # something else has happened that whoever drives should look at
-
-
-class _Leave(BaseException):
-    """Ends `_drain` from inside a marker; never seen by a task."""
-
-    def __init__(self, why: int) -> None:
-        super().__init__()
-        self.why = why
-
-
-class Marker:
-    """Stands in the ready queue like a task and calls *func* when its turn comes."""
-
-    __slots__ = ("_arg", "_context", "_func", "_outcome", "_resume", "_woken", "send")
-
-    def __init__(self, func: Callable[[], None]) -> None:
-        self._func = func
-        self._outcome = 0
-        self._woken = False
-        self.send = self._arg = None
-        self._resume = self._context = self
-
-    def run(self, _send: object, _arg: object) -> Poll[Any]:
-        """What a context would do for a task."""
-        self._func()
-        return PENDING
 
 
 class ReadyLoop:
@@ -92,9 +67,6 @@ class ReadyLoop:
         self._current: Any = None  # Any: the task (or marker) that is being polled
         self._nest: Nest | None = None  # the innermost nested run
         self._told: float | None = None  # the deadline that a host knows of
-        self._tick_marker = Marker(self._tick_in_turn)
-        self._stop_marker = Marker(self._leave_stopped)
-        self._look_marker = Marker(self._leave_to_look)
         self._ticking = False  # the tick marker is in the queue; loop thread only
         self._stopping = False  # stop() was called during the run under way
         self._littered = False  # other markers may be in the queue
@@ -141,9 +113,11 @@ class ReadyLoop:
                             task._wake_all()
                     else:
                         self._fail(task, stop)
-                except _Leave as leave:
+                except Leave as leave:
                     return leave.why
-                except BaseException as error:  # noqa: BLE001 - it becomes the outcome
+                except BaseException as error:
+                    if type(task) is Marker:  # an interrupt, or a clock that fails: not a task's
+                        raise
                     self._fail(task, error)
                 else:
                     if got is PENDING:  # it waits; its waker is in good hands
@@ -230,15 +204,15 @@ class ReadyLoop:
     def _leave_stopped(self) -> None:
         if self._stopping:  # else it is left over from an earlier run
             self._stopping = False
-            raise _Leave(STOPPED)
+            raise Leave(STOPPED)
 
     def _leave_to_look(self) -> None:
-        raise _Leave(LOOK)
+        raise Leave(LOOK)
 
     def _look(self) -> None:
         """Make whoever drives look up, once what is queued before this has had its turn."""
         self._littered = True
-        self._ready.append(self._look_marker)
+        self._ready.append(LOOK_MARKER)
 
     def _sweep(self) -> None:
         """Take markers that nobody needs any more out of the queue."""
@@ -246,7 +220,7 @@ class ReadyLoop:
         ready = self._ready
         for _ in range(len(ready)):
             task = ready.popleft()
-            if task is not self._stop_marker and task is not self._look_marker:
+            if task is not STOP_MARKER and task is not LOOK_MARKER:
                 ready.append(task)
 
     @property
@@ -264,7 +238,7 @@ class ReadyLoop:
         timer = self._timers.add(deadline, callback)
         if not self._ticking:
             self._ticking = True
-            self._ready.append(self._tick_marker)
+            self._ready.append(TICK_MARKER)
         if self._parker.armed and (self._told is None or deadline < self._told):
             self._told = deadline
             self._parker.signal()  # a host sleeps for longer than this
@@ -279,14 +253,18 @@ class ReadyLoop:
                 run_each(due)
         if timers and not self._ticking:
             self._ticking = True
-            self._ready.append(self._tick_marker)
+            self._ready.append(TICK_MARKER)
 
     def _tick_in_turn(self) -> None:
         self._ticking = False
         self._tick()
         if not self.has_ready:  # nothing but the marker: let the thread park
-            raise _Leave(STALLED)
+            raise Leave(STALLED)
 
+
+TICK_MARKER: Final = Marker(ReadyLoop._tick_in_turn)
+STOP_MARKER: Final = Marker(ReadyLoop._leave_stopped)
+LOOK_MARKER: Final = Marker(ReadyLoop._leave_to_look)
 
 # Frames at the upper end of a task's traceback that say nothing, and that hold the task.
 _OWN_FRAMES: Final = frozenset(

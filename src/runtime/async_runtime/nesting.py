@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from runtime.async_runtime.driven import DrivenTask
 from runtime.async_runtime.joining import ChildWaker
-from runtime.async_runtime.loop import DONE, SPENT, STALLED, Marker
+from runtime.async_runtime.loop import DONE, SPENT, STALLED
+from runtime.async_runtime.markers import Marker
 
 if TYPE_CHECKING:
     from runtime.async_runtime.loop import ReadyLoop
