@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from runtime.async_runtime.timers import Timer
+    from runtime.async_runtime.timer_heap import Timer
 
 __all__ = ("Shield", "Timeout", "current_task", "shield", "timeout")
 

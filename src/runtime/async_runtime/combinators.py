@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from runtime.async_runtime.future import Pollable
-    from runtime.async_runtime.timers import Timer
+    from runtime.async_runtime.timer_heap import Timer
 
 __all__ = ("CatchFuture", "FlatMapFuture", "MapFuture", "TimeoutFuture")
 

@@ -26,7 +26,7 @@ from runtime.async_runtime.poll import PENDING, Poll
 from runtime.async_runtime.reports import UnhandledError, log_unhandled, tell
 from runtime.async_runtime.running import FREE_THREADED, full_fence
 from runtime.async_runtime.stopping import StopRequests
-from runtime.async_runtime.timers import Timer, TimerHeap, run_each
+from runtime.async_runtime.timer_heap import Timer, TimerHeap
 from runtime.errors import CancelRequestedError, InvalidPollError
 from runtime.logs import logger
 
@@ -248,9 +248,7 @@ class ReadyLoop:
         """Run what is due. While there are timers, the marker goes round with the tasks."""
         timers = self._timers
         if timers:
-            due = timers.pop_due(self._clock.now())
-            if due:
-                run_each(due)
+            timers.run_due(self._clock.now())
         if timers and not self._ticking:
             self._ticking = True
             self._ready.append(TICK_MARKER)

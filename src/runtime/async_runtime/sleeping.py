@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from runtime.async_runtime.poll import Poll
-    from runtime.async_runtime.timers import Timer
+    from runtime.async_runtime.timer_heap import Timer
     from runtime.async_runtime.waiters import Wakeable
     from runtime.async_runtime.waker import Waker
 

@@ -1,26 +1,24 @@
-"""Deadlines: a heap with lazy removal, and a thread that watches one where no loop does.
+"""Deadlines where no loop watches them: a thread that does.
 
-`TimerHeap` has no thread and no lock: an executor uses it on its own thread.
-`DeadlineQueue` is a heap under a lock with one thread, started when first needed, that sleeps
-until the earliest deadline: worker timeouts, and `Future.timeout` outside of executors.
+`DeadlineQueue` is a `TimerHeap` under a lock with one thread, started when first needed, that
+sleeps until the earliest deadline: worker timeouts, and `Future.timeout` outside of executors.
 Source: async-runtime-spec.md, section 7; ADR-005.
 """
 
 from __future__ import annotations
 
-import heapq
-import itertools
 import math
 import threading
 import weakref
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
+from runtime.async_runtime.timer_heap import Timer, TimerHeap, run_each
 from runtime.clock import SYSTEM_CLOCK, Clock, SteppedClock
 from runtime.locking import taking
 from runtime.logs import logger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
 __all__ = (
     "DeadlineQueue",
@@ -31,124 +29,9 @@ __all__ = (
     "shared_deadlines",
 )
 
-_PURGE_FROM: Final = 64  # fewer dead entries than this are not worth a purge
 # The first sleep of the watcher's park; longer ones are cut: a lock takes no more.
 _FAR: Final = threading.TIMEOUT_MAX / 2
 _LINGER: Final = 2.0  # seconds that the watcher stays when there is nothing to watch
-
-
-class Timer(list[Any]):  # Any: [deadline, sequence, callback or None]
-    """One deadline: a list, so that the heap compares it without calling Python code.
-
-    The sequence number is unique, so the callback is never compared.
-    """
-
-    __slots__ = ("heap",)
-
-    heap: TimerHeap
-
-    def cancel(self) -> None:
-        """Never call back. Thread-safe; what the callback holds is freed at once."""
-        if self[2] is not None:
-            self[2] = None
-            if self[0] != math.inf:  # those are not in the heap
-                self.heap.dead += 1  # a hint: two threads at once may lose one, no harm
-
-
-class TimerHeap:
-    """Timers in order of their deadlines; equal deadlines in order of arrival.
-
-    Not thread-safe, except `Timer.cancel`.
-    """
-
-    __slots__ = ("_entries", "_late", "_purging", "_sequence", "dead")
-
-    def __init__(self) -> None:
-        self._entries: list[Timer] = []  # always the same list: pop_due goes through it
-        self._late: list[Timer] = []  # added by a signal handler that interrupted a purge
-        self._purging = False
-        self._sequence = itertools.count()
-        self.dead = 0
-
-    def __len__(self) -> int:
-        return len(self._entries)
-
-    def add(self, deadline: float, callback: Callable[[], object]) -> Timer:
-        """Keep *callback* until *deadline*, a point on the owner's clock."""
-        timer = Timer((deadline, next(self._sequence), callback))
-        timer.heap = self
-        if deadline == math.inf:
-            return timer
-        if self._purging:
-            self._late.append(timer)
-            return timer
-        if self.dead > _PURGE_FROM and self.dead * 2 > len(self._entries):
-            self._purge()
-        heapq.heappush(self._entries, timer)
-        return timer
-
-    def next_deadline(self) -> float | None:
-        """Return the earliest deadline that still counts, or None."""
-        entries = self._entries
-        while entries:
-            head = entries[0]
-            if head[2] is not None:
-                return float(head[0])
-            heapq.heappop(entries)
-            self.dead -= 1
-        return None
-
-    def may_be_due(self, now: float) -> bool:
-        """Tell whether a deadline may have come by *now*. Thread-safe; may err on the safe side."""
-        try:
-            return bool(self._entries[0][0] <= now)
-        except IndexError:
-            return False
-
-    def pop_due(self, now: float) -> list[Callable[[], object]]:
-        """Take out what is due at *now*, in order."""
-        due: list[Callable[[], object]] = []
-        entries = self._entries
-        while entries and entries[0][0] <= now:
-            timer = heapq.heappop(entries)
-            callback, timer[2] = timer[2], None
-            if callback is None:
-                self.dead -= 1
-            else:
-                due.append(callback)
-        return due
-
-    def clear(self) -> None:
-        """Drop all."""
-        self._entries.clear()
-        self.dead = 0
-
-    def _purge(self) -> None:
-        """Drop the cancelled ones: memory stays in proportion to what is alive."""
-        self._purging = True
-        try:
-            alive = [timer for timer in self._entries if timer[2] is not None]
-            heapq.heapify(alive)
-            self._entries[:] = alive
-            self.dead = 0
-        finally:
-            self._purging = False
-        while self._late:
-            heapq.heappush(self._entries, self._late.pop())
-
-
-def run_each(callbacks: Iterable[Callable[[], object]]) -> None:
-    """Call all of them, whatever some raise: as `wake_each`, for what came due together."""
-    interrupt: BaseException | None = None
-    for callback in callbacks:
-        try:
-            callback()
-        except Exception:  # noqa: BLE001 - reported
-            logger(__name__).exception("the timer's callback %r raised; others still run", callback)
-        except BaseException as error:  # noqa: BLE001 - raised again below
-            interrupt = error if interrupt is None else interrupt
-    if interrupt is not None:
-        raise interrupt
 
 
 class DeadlineQueue:
@@ -221,9 +104,19 @@ class DeadlineQueue:
 
     def run_due(self) -> None:
         """Call back everything that is due now."""
+        heap, now = self._heap, self.clock.now()
+        before = heap.mark()
+        run_each(iter(lambda: self._take_due(heap, now, before), None), self._put_back)
+
+    def _take_due(self, heap: TimerHeap, now: float, before: int) -> Timer | None:
         with self._lock:
-            due = self._heap.pop_due(self.clock.now())
-        run_each(due)
+            timer = heap.take_due(now, before)
+            heap.given_out()  # two threads may run what is due: each is called by one of them
+            return timer
+
+    def _put_back(self, timer: Timer, callback: Callable[[], object]) -> None:
+        with self._lock:
+            timer.heap.put_back(timer, callback)
 
     def __len__(self) -> int:
         """Return how many deadlines are kept, cancelled ones included until they are purged."""

@@ -10,18 +10,23 @@ from __future__ import annotations
 
 import gc
 import math
+import sys
 import threading
 import weakref
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.async_runtime import timers
-from runtime.async_runtime.timers import DeadlineQueue, TimerHeap, shared_deadlines
+from runtime.async_runtime import timer_heap, timers
+from runtime.async_runtime.timer_heap import TimerHeap
+from runtime.async_runtime.timers import DeadlineQueue, shared_deadlines
 from runtime.testing import ManualClock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 DEADLINES = st.one_of(st.floats(0, 100), st.integers(0, 5), st.just(math.inf))
 
@@ -53,8 +58,7 @@ def test_the_heap_gives_what_is_due_in_order(
         earliest = alive[0][0] if alive else None
         assert heap.next_deadline() == earliest
         assert heap.may_be_due(moment) or earliest is None or earliest > moment
-        for callback in heap.pop_due(moment):
-            callback()
+        heap.run_due(moment)
         alive = [entry for entry in alive if entry[0] > moment]
 
     expected = sorted(
@@ -103,11 +107,90 @@ def test_timers_that_come_due_together_all_run(caplog: pytest.LogCaptureFixture)
     def interrupt() -> None:
         raise KeyboardInterrupt
 
+    heap = TimerHeap()
+    heap.add(1, lambda: 1 // 0)
+    heap.add(2, interrupt)
+    heap.add(3, lambda: ran.append(1))
+
     with pytest.raises(KeyboardInterrupt):
-        timers.run_each([lambda: 1 // 0, interrupt, lambda: ran.append(1)])
+        heap.run_due(5)
 
     assert ran == [1]
     assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_timer_whose_callback_was_interrupted_is_called_once_more() -> None:
+    """A signal handler may raise before the callback did anything: its sleeper must wake."""
+    calls: list[int] = []
+
+    def interrupted() -> None:
+        calls.append(1)
+        raise KeyboardInterrupt
+
+    heap = TimerHeap()
+    heap.add(1, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        heap.run_due(5)
+
+    assert heap.next_deadline() is None  # one that raises for ever is not kept for ever
+    assert calls == [1, 1]
+
+
+def test_a_callback_that_asks_for_no_time_waits_for_the_next_look() -> None:
+    """The loop polls its tasks in between; and nothing else has to wait for that."""
+    heap = TimerHeap()
+    log: list[str] = []
+
+    def again() -> None:
+        log.append("again")
+        heap.add(5, again)
+
+    heap.add(4, again)
+    heap.add(5, lambda: log.append("other"))
+    heap.run_due(5)
+
+    assert log == ["again", "other"]
+    assert heap.next_deadline() == 5
+
+
+def interrupting(moment: int) -> Callable[[Any, str, Any], Any]:
+    """Return a trace function that raises at the *moment*-th line or call in `timer_heap`."""
+    seen = [0]
+
+    def trace(frame: Any, event: str, _arg: Any) -> Any:
+        if frame.f_code.co_filename != timer_heap.__file__:
+            return None
+        functions = {"run_due", "take_due", "run_each"}
+        if event in {"call", "line"} and frame.f_code.co_name in functions:
+            seen[0] += 1
+            if seen[0] == moment:
+                sys.settrace(None)
+                raise KeyboardInterrupt
+        return trace
+
+    return trace
+
+
+@pytest.mark.parametrize("moment", range(1, 60))
+def test_an_interrupt_anywhere_in_a_tick_loses_no_timer(moment: int) -> None:
+    """Ctrl-C in a host that goes on: a sleeper would wait for ever, without a deadline."""
+    heap = TimerHeap()
+    ran: list[int] = []
+    for index in range(3):
+        heap.add(index, partial(ran.append, index))
+
+    before = sys.gettrace()
+    sys.settrace(interrupting(moment))
+    try:
+        heap.run_due(5)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        sys.settrace(before)
+    heap.run_due(5)
+
+    assert sorted(set(ran)) == [0, 1, 2]
+    assert heap.next_deadline() is None
 
 
 # ---- the queue with a thread --------------------------------------------------------------
@@ -296,6 +379,5 @@ def test_a_timer_that_is_added_in_the_middle_of_a_purge_is_kept() -> None:
 
     heap._purging = False
     heap._purge()
-    for callback in heap.pop_due(2.0):
-        callback()
+    heap.run_due(2.0)
     assert called == ["late"]
