@@ -17,6 +17,7 @@ from runtime.async_runtime.reports import UnhandledError
 from runtime.async_runtime.running import FREE_THREADED, full_fence
 from runtime.clock import check_timeout
 from runtime.errors import CancellationError
+from runtime.workers.cancelling import cancel_each
 from runtime.workers.checks import check_callable, check_name
 from runtime.workers.handle_state import HandleState, Outcome
 
@@ -158,8 +159,7 @@ class SpawnAll(OutcomeFuture[list[T]]):
             self._tell_failure()
 
     def _cancel_members(self) -> None:
-        for job in self.futures:
-            job.cancel()
+        cancel_each(self.futures)
 
     def _tell_failure(self) -> None:
         """Cancel the others, then publish: all members that there will ever be are there."""

@@ -141,7 +141,9 @@ class WorkerFuture(JobRecord[T]):
         try:
             stands = _AFTER_SUCCEED[self._state] == _SUCCEEDED
             if stands:
+                self._value = value  # as `_advance`
                 self._state = _SUCCEEDED
+                self._outcome = VALUE
                 core.done[_SUCCEEDED] += 1
                 if not self.worker_id & _SAMPLED:
                     core.sample(self._queued_at, self._started_at, now)
@@ -151,10 +153,8 @@ class WorkerFuture(JobRecord[T]):
         if not stands:
             return
         if options is not None:
-            self._publish_run(VALUE, value)
+            self._announce_run()
             return
-        self._value = value  # as `_publish`
-        self._outcome = VALUE
         if FREE_THREADED:
             full_fence()
         if self._waiters is not None:
@@ -186,11 +186,12 @@ class WorkerFuture(JobRecord[T]):
         slot.now = self._ended_at = now = core.now()
         if self._options is not None and self._options.is_past(now):
             self.expire()
+        failure = self._new_failure(error)
         _ = True in core.taking  # see `JobRecord._advance`
         try:
             failed = _AFTER_FAIL[self._state] == _FAILED
             if failed:
-                self._state = _FAILED
+                self._value, self._state, self._outcome = failure, _FAILED, ERROR
                 core.done[_FAILED] += 1
                 if not self.worker_id & _SAMPLED:
                     core.sample(self._queued_at, self._started_at, now)
@@ -198,7 +199,9 @@ class WorkerFuture(JobRecord[T]):
             core.lock.release()
         self.slot = None
         if failed:
-            self._publish_run(ERROR, self._new_failure(error))
+            self._announce_run()
+        else:
+            failure.mark_observed()
 
     def skip(self) -> None:
         """On the slot: it is over, or its time is up, before the function was called."""
@@ -212,23 +215,28 @@ class WorkerFuture(JobRecord[T]):
     def refuse(self, error: BaseException) -> bool:
         """See `JobSink.refuse`."""
         core = self._core
+        failure = self._new_failure(error)
         _ = True in core.taking  # see `JobRecord._advance`
         try:
-            if self._state != _PENDING:
-                return False
-            self._state = _FAILED
-            core.done[_FAILED] += 1
-            self._ended_at = core.now()
+            now = core.now()
+            refused = self._state == _PENDING
+            if refused:
+                self._value, self._state, self._outcome = failure, _FAILED, ERROR
+                core.done[_FAILED] += 1
+                self._ended_at = now
         finally:
             core.lock.release()
+        if not refused:
+            failure.mark_observed()
+            return False
         self._func = self._context = None
-        self._publish_run(ERROR, self._new_failure(error))
+        self._announce_run()
         return True
 
-    def _publish_run(self, outcome: int, value: object) -> None:
-        """Publish on a backend's thread, which goes on whatever those who waited raise."""
+    def _announce_run(self) -> None:
+        """Wake who waits, on a backend's thread, which goes on whatever they raise."""
         try:
-            self._publish_over(outcome, value)
+            self._announce()
         except BaseException as error:  # noqa: BLE001 - reported
             self._waiter_raised(error)
 

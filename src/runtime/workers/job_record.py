@@ -2,10 +2,12 @@
 
 Owns: the state, the outcome, the times. What a backend does with the job is in `job`.
 Locks: ``_state`` and what is noted with it change under the pool's lock (``_core.lock``,
-re-entrant); waking, calling back and telling the backend happen outside of it. Whoever made the
-transition publishes, so it happens once.
-Invariant: under the lock nothing is called between looking at the state and assigning it. A signal
-handler or a finalizer runs between two calls, and may settle this very job.
+re-entrant), and so does the outcome that readers see; waking, calling back and telling the backend
+happen outside of it. Whoever made the transition does that; who is woken is taken out first, so
+doing it again after an interrupt wakes nobody twice.
+Invariant: under the lock nothing is called between looking at the state and assigning it, and
+nothing between state and outcome. A signal handler or a finalizer runs between two calls: it may
+settle this very job, or raise, and then what is decided has its outcome all the same.
 Source: worker-api-spec.md, section 3; ADR-013.
 """
 
@@ -14,9 +16,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from runtime.async_runtime.failure import Failure
-from runtime.async_runtime.outcome import CANCELLED, ERROR, VALUE, OutcomeFuture
+from runtime.async_runtime.outcome import CANCELLED, ERROR, OPEN, VALUE, OutcomeFuture
 from runtime.async_runtime.places import describe_place
 from runtime.async_runtime.reports import UnhandledError
+from runtime.async_runtime.running import FREE_THREADED, full_fence
 from runtime.errors import CancellationError, CancelRequestedError, ForkedError
 from runtime.workers.handle_state import (
     IMPOSSIBLE,
@@ -86,21 +89,13 @@ class JobRecord(OutcomeFuture[T]):
 
     def complete(self, value: T) -> bool:
         """Settle with *value*; False: another outcome came first and stands."""
-        before = self._advance(HandleEvent.SUCCEED)
-        if before is None:
-            return False
-        self._finish(VALUE, value, before)
-        return True
+        return self._settle_by(HandleEvent.SUCCEED, VALUE, value)
 
     def fail(self, error: BaseException) -> bool:
         """Settle with *error*; False: another outcome came first and stands."""
         if isinstance(error, CancelRequestedError) and self.is_over():
             self._late = Outcome.STOPPED
-        before = self._advance(HandleEvent.FAIL)
-        if before is None:
-            return False
-        self._finish(ERROR, self._new_failure(error), before)
-        return True
+        return self._settle_by(HandleEvent.FAIL, ERROR, self._new_failure(error))
 
     def cancel(self) -> bool:
         """Settle as cancelled, at once; False where there was an outcome already.
@@ -108,45 +103,62 @@ class JobRecord(OutcomeFuture[T]):
         A queued job never runs. A running one sees the request (`Worker.current`); what it
         does after this is dropped, and `outcome` tells the truth about it.
         """
-        before = self._advance(HandleEvent.CANCEL)
-        if before is None:
-            return False
-        self._finish(CANCELLED, None, before)
-        return True
+        return self._settle_by(HandleEvent.CANCEL, CANCELLED, None)
 
     def expire(self) -> bool:
         """Settle as timed out; False where there was an outcome already."""
         options = cast("JobOptions", self._options)
-        now = self._core.now()
-        before = self._advance(HandleEvent.EXPIRE)
-        if before is None:
-            return False
-        self._finish(ERROR, self._new_failure(options.timeout_error(self, now)), before)
-        return True
+        error = options.timeout_error(self, self._core.now())
+        return self._settle_by(HandleEvent.EXPIRE, ERROR, self._new_failure(error))
 
     def start(self) -> bool:
         """Claim the job by hand; False where it is over. For backends of one's own."""
         return self._advance(HandleEvent.START) is not None
 
-    def _advance(self, event: HandleEvent) -> int | None:
-        """Make one transition; return the state before it, or None where it came too late."""
+    def _settle_by(self, event: HandleEvent, outcome: int, value: object) -> bool:
+        """Make a transition to an outcome, from outside of the slot; False where it was late."""
+        try:
+            before = self._advance(event, outcome, value)
+            if before is not None:
+                self._finish(before)
+                return True
+            if self._waiters or self._crowd:  # who settled it may have been interrupted
+                self._wake_all()
+        except BaseException:  # a Ctrl-C between the outcome and its news
+            if self._outcome and self._started_at is None:
+                self._announce()
+            elif self._outcome:  # also its slot, which may be needed for others
+                self._finish(_RUNNING)
+            raise
+        finally:
+            if outcome == ERROR and not (self._outcome and self._value is value):
+                cast("Failure", value).mark_observed()  # it came too late: nobody's
+        return False
+
+    def _advance(self, event: HandleEvent, outcome: int = OPEN, value: object = None) -> int | None:
+        """Make one transition; return the state before it, or None where it came too late.
+
+        With the state goes the outcome: what is decided can be read, whatever comes next.
+        """
         core = self._core
         _ = True in core.taking  # takes the lock, and no signal can leave it taken: see `locking`
         try:
             if core is not self._core:  # a handle made by hand has just got its pool
-                return self._advance(event)
+                return self._advance(event, outcome, value)
+            now = core.now()
+            # From here on nothing is called: see the module.
             before = self._state
             after = NEXT[before][event]
             if after >= 0:
-                self._state = after
+                self._value, self._state, self._outcome = value, after, outcome
                 core.done[after] += 1
             # Where a slot runs the function, the slot notes its end. Without one it has ended
             # when there is a result, be it too late, and is over where it never began.
             is_end = self.slot is None and (event in _RESULTS or before < _RUNNING < after)
             if after == _RUNNING:
-                self._started_at = core.now()
+                self._started_at = now
             elif is_end and self._ended_at is None:
-                self._ended_at = core.now()
+                self._ended_at = now
         finally:
             core.lock.release()
         if is_end:
@@ -155,17 +167,23 @@ class JobRecord(OutcomeFuture[T]):
             next_state(HandleState(before), event)  # raises: a bug
         return before if after >= 0 else None
 
-    def _finish(self, outcome: int, value: object, before: int) -> None:
-        """Somebody other than its slot has settled this: publish it, tell the backend."""
+    def _finish(self, before: int) -> None:
+        """Somebody other than its slot has settled this: say so, also to the backend."""
         try:
-            self._publish_over(outcome, value)
+            self._announce()
         finally:
             self._tell_backend(before)
 
-    def _publish_over(self, outcome: int, value: object) -> None:
-        """Publish, outside of the lock. Whoever waits may raise; the rest is done all the same."""
+    def _announce(self) -> None:
+        """Wake who waits, outside of the lock. Doing so twice changes nothing.
+
+        Whoever waits may raise; the rest is done all the same.
+        """
+        if FREE_THREADED:
+            full_fence()
         try:
-            self._publish(outcome, value)
+            if self._waiters is not None:
+                self._wake_all()
         finally:
             if self._options is not None:
                 self._options.after_run(self)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from runtime.backends import waiting
 from runtime.backends.thread_source import thread_source
 from runtime.logs import logger
+from runtime.workers.cancelling import cancel_each
 from runtime.workers.pool_state import PoolEvent
 
 if TYPE_CHECKING:
@@ -50,8 +51,7 @@ def _at_exit() -> None:
         for pool in pools:
             pool.shutdown(wait=False)
             unrun += cast("list[WorkerFuture[Any]]", _backend(pool).drain())
-        for job in unrun:
-            job.cancel()
+        cancel_each(unrun)
         _wait_for(pools)
     finally:  # a KeyboardInterrupt ends the wait, and the names are told all the same
         _tell(pools, len(unrun))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, NoReturn, TypeVar
 from runtime.async_runtime.future import Future
 from runtime.async_runtime.promise import Promise
 from runtime.clock import check_timeout
+from runtime.workers.cancelling import cancel_each
 from runtime.workers.checks import check_at_least_one, check_callable, check_name
 
 if TYPE_CHECKING:
@@ -171,8 +172,7 @@ class MapResults(Generic[U]):
         self._source_error = None
         self._ready.clear()
         jobs, self._jobs = self._jobs, deque()
-        for job in jobs:
-            job.cancel()
+        cancel_each(jobs)
 
     def _wait(self, signal: PromiseFuture[None]) -> None:
         try:

@@ -12,13 +12,12 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
-from runtime.async_runtime.outcome import CANCELLED
 from runtime.async_runtime.promise import Promise
 from runtime.async_runtime.reports import log_unhandled
 from runtime.clock import SYSTEM_CLOCK, check_timeout
 from runtime.errors import InvalidStateError
+from runtime.workers.cancelling import cancel_together
 from runtime.workers.checks import bind_arguments, check_workers
-from runtime.workers.handle_state import HandleEvent
 from runtime.workers.lifetime import adopt
 from runtime.workers.pool_backends import BackendOptions, default_max_workers, make_backend
 from runtime.workers.pool_core import PoolCore
@@ -176,36 +175,7 @@ class WorkerPool(JobMaker):
 
     def cancel_all(self) -> int:
         """Cancel every job that has no outcome yet; return how many that were."""
-        core = self._core
-        _ = True in core.taking  # one moment: what callbacks spawn while we cancel is not meant
-        try:
-            waiting, _kept = self._take_waiting()
-            running = self._jobs()
-        finally:
-            core.lock.release()
-        for job in waiting:
-            job._publish_over(CANCELLED, None)
-        return len(waiting) + sum(job.cancel() for job in running)
-
-    def _cancel_waiting(self) -> None:
-        """Cancel what waits for a worker."""
-        waiting, _kept = self._take_waiting()
-        for job in waiting:
-            job._publish_over(CANCELLED, None)
-
-    def _take_waiting(self) -> tuple[list[WorkerFuture[Any]], list[object]]:
-        """Take out what waits, and decide that it is cancelled; the caller publishes that.
-
-        Returns the jobs, and what they held: to be freed outside of the lock.
-        """
-        core = self._core
-        _ = True in core.taking
-        try:
-            drained = cast("list[WorkerFuture[Any]]", self._backend.drain())
-            kept: list[object] = [(job._func, job._context) for job in drained]
-            return [job for job in drained if job._advance(HandleEvent.CANCEL) is not None], kept
-        finally:
-            core.lock.release()
+        return cancel_together(self._core, self._jobs, running=True)
 
     def wait_idle(self, timeout: float | None = None) -> bool:
         """Wait until no job waits or runs; False after *timeout* seconds (None: no limit).
@@ -245,7 +215,7 @@ class WorkerPool(JobMaker):
         self._submit = self._refuse
         self._backend.close()
         if cancel_pending:
-            self._cancel_waiting()
+            cancel_together(self._core, self._jobs, running=False)
         if not wait or not self._backend.join(limit):
             return False
         self._advance(PoolEvent.RUN_DRY)

@@ -1,0 +1,230 @@
+"""Cancelling where something raises in the middle: what is decided is told all the same."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from runtime.errors import WorkerTimeoutError
+from runtime.testing import CountingWaker
+from runtime.workers import CancellationError, HandleState, Worker, WorkerPool
+from runtime.workers.cancelling import cancel_each
+from tests.unit.runtime.gates import GUARD, Gate, nothing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
+    from runtime.testing import ManualClock, ScriptedBackend
+    from runtime.workers import WorkerFuture
+
+
+class _Interrupter:
+    """Raises `KeyboardInterrupt` at one line of the code that settles jobs."""
+
+    def __init__(self, step: int) -> None:
+        self._left = step
+
+    def __call__(self, frame: FrameType, event: str, _: Any) -> _Interrupter | None:
+        if not frame.f_globals.get("__name__", "").startswith("runtime.workers."):
+            return None
+        if event in {"call", "line"}:
+            self._left -= 1
+            if self._left < 0:
+                raise KeyboardInterrupt
+        return self
+
+
+def _interrupted(action: Callable[[], object], step: int) -> bool:
+    """Call *action*; tell whether it was interrupted at *step*, or ended before that."""
+    before = sys.gettrace()
+    sys.settrace(_Interrupter(step))
+    try:
+        action()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(before)
+    return False
+
+
+def _exit(_: object) -> None:
+    raise SystemExit(3)
+
+
+def _complete(job: WorkerFuture[Any]) -> object:
+    return job.handle.complete(None)
+
+
+def _fail(job: WorkerFuture[Any]) -> object:
+    return job.handle.fail(ValueError("by hand"))
+
+
+def _cancel(job: WorkerFuture[Any]) -> object:
+    return job.cancel()
+
+
+@pytest.mark.parametrize("running", [False, True], ids=["waiting", "running"])
+@pytest.mark.parametrize("settle", [_complete, _fail, _cancel])
+def test_an_interrupt_at_any_line_leaves_no_job_half_settled(
+    scripted: WorkerPool,
+    backend: ScriptedBackend,
+    settle: Callable[[WorkerFuture[Any]], object],
+    running: bool,
+) -> None:
+    """Ctrl-C comes where it likes; whoever waits for what it cut short would wait for ever."""
+    step = 0
+    while True:
+        job, waker = scripted.spawn(nothing, cancel_on_abandon=False), CountingWaker()
+        assert job.poll(waker).is_pending()
+        if running:
+            backend.start(job)
+
+        interrupted = _interrupted(lambda: settle(job), step)  # noqa: B023 - called at once
+
+        assert job.done() is (job.state not in {HandleState.PENDING, HandleState.RUNNING}), step
+        job.cancel()  # the next look: it settles the job, or wakes who was forgotten
+        assert job.done(), step
+        assert waker.count == 1, step
+        job.exception(0)
+        if running:
+            backend.run(job)
+        if not interrupted:
+            break
+        step += 1
+    assert step > 10
+
+
+def test_an_interrupt_of_an_expiry_leaves_no_job_half_settled(
+    scripted: WorkerPool, clock: ManualClock
+) -> None:
+    """A deadline may pass on the main thread: where the clock is moved by hand."""
+    step, is_interrupted = 0, True
+    while is_interrupted:
+        job = scripted.spawn(nothing, timeout=1.0)
+
+        is_interrupted = _interrupted(job.expire, step)
+
+        job.expire()
+        assert isinstance(job.exception(0), WorkerTimeoutError), step
+        step += 1
+    clock.advance(1.0)
+    assert step > 10
+
+
+def test_an_error_that_came_too_late_is_nobodys(
+    scripted: WorkerPool, backend: ScriptedBackend, reports: list[Any]
+) -> None:
+    """It is made before it is known whether it stands: that must not be reported."""
+    job = scripted.spawn(nothing, timeout=5.0)
+    backend.start(job)
+    job.cancel()
+
+    assert job.handle.fail(KeyError("late")) is False
+    assert job.expire() is False
+    backend.crash(job)
+
+    assert reports == []
+
+
+def _shut_down(pool: WorkerPool) -> object:
+    return pool.shutdown(wait=False, cancel_pending=True)
+
+
+@pytest.mark.parametrize("end", [WorkerPool.cancel_all, _shut_down])
+def test_a_callback_that_raises_stops_no_other_cancellation(
+    end: Callable[[WorkerPool], object],
+) -> None:
+    """Jobs after it would be cancelled, and never told so."""
+    gate: Gate[str] = Gate()
+    with WorkerPool(1, backend="thread") as pool:
+        running = pool.spawn(gate)
+        gate.wait_begun()
+        waiting = [pool.spawn(nothing) for _ in range(3)]
+        waiting[0].add_done_callback(_exit)
+
+        with pytest.raises(SystemExit):
+            end(pool)
+
+        assert [type(job.exception(0)) for job in waiting] == [CancellationError] * 3
+        assert running.cancelled() is (end is not _shut_down)
+        gate.open()
+
+
+def test_cancelling_each_goes_on_after_the_first_error(scripted: WorkerPool) -> None:
+    """What ends a map or the interpreter goes through a list of jobs; the first error is told."""
+    jobs = [scripted.spawn(nothing) for _ in range(4)]
+    jobs[1].add_done_callback(_exit)
+    jobs[2].add_done_callback(lambda _: sys.exit("another"))
+
+    with pytest.raises(SystemExit) as caught:
+        cancel_each(jobs)
+
+    assert caught.value.code == 3
+    assert all(job.cancelled() for job in jobs)
+
+
+def test_closing_a_map_cancels_all_of_it_whatever_a_callback_raises(scripted: WorkerPool) -> None:
+    """The iterator has forgotten its jobs by then: nobody else could cancel them."""
+    results = Worker.map(str, range(3), window=3, pool=scripted)
+    jobs = list(results._jobs)
+    jobs[0].add_done_callback(_exit)
+
+    with pytest.raises(SystemExit):
+        results.close()
+
+    assert all(job.cancelled() for job in jobs)
+
+
+def test_an_interrupt_of_cancel_all_leaves_no_job_half_settled(scripted: WorkerPool) -> None:
+    """Another thread that waits for one of them gets its outcome from the next look at it."""
+    step, is_interrupted = 0, True
+    while is_interrupted:
+        jobs = [scripted.spawn(nothing) for _ in range(2)]
+        wakers = [CountingWaker() for _ in jobs]
+        for job, waker in zip(jobs, wakers, strict=True):
+            job.poll(waker)
+
+        is_interrupted = _interrupted(scripted.cancel_all, step)
+
+        assert all(job.done() is (job.state is HandleState.CANCELLED) for job in jobs), step
+        scripted.cancel_all()
+        for job, waker in zip(jobs, wakers, strict=True):
+            job.cancel()
+            assert job.done(), step
+            assert waker.count == 1, step
+        step += 1
+    assert step > 10
+
+
+def test_the_recursion_limit_leaves_no_job_half_settled(scripted: WorkerPool) -> None:
+    """A recursion error is an interrupt as well: it may come at any call."""
+
+    def deep(levels: int, action: Callable[[], object]) -> object:
+        return deep(levels - 1, action) if levels else action()
+
+    def run() -> None:
+        for levels in range(140):
+            job = scripted.spawn(nothing)
+            with contextlib.suppress(RecursionError):
+                deep(levels, job.cancel)
+            assert job.done() is (job.state is HandleState.CANCELLED), levels
+            job.cancel()
+            assert job.done(), levels
+
+    limit = sys.getrecursionlimit()
+    thread = threading.Thread(target=run)  # a stack of its own: it begins at the bottom
+    failed: list[object] = []
+    hook, threading.excepthook = threading.excepthook, failed.append
+    sys.setrecursionlimit(150)
+    try:
+        thread.start()
+        thread.join(GUARD)
+    finally:
+        sys.setrecursionlimit(limit)
+        threading.excepthook = hook
+    assert failed == []
