@@ -12,7 +12,16 @@ from __future__ import annotations
 import os
 from typing import Final
 
-from runtime.async_runtime import driven, outcome, parking, running, runtime, task, timers
+from runtime.async_runtime import (
+    callback_thread,
+    driven,
+    outcome,
+    parking,
+    running,
+    runtime,
+    task,
+    timers,
+)
 
 __all__ = ("reset_after_fork",)
 
@@ -22,6 +31,7 @@ _RESETS: Final = (
     task.reset_after_fork,
     driven.reset_after_fork,
     timers.reset_after_fork,
+    callback_thread.reset_after_fork,
     parking.reset_after_fork,
     runtime.reset_after_fork,
 )

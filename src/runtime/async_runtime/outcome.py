@@ -149,9 +149,9 @@ class OutcomeFuture(Future[T]):
     def add_done_callback(self, func: Callable[[OutcomeFuture[T]], object]) -> None:
         """Call ``func(self)`` once when settled, or now where that is already so.
 
-        It runs on the thread that settles, in a copy of the context of this call. An
-        `Exception` that it raises is logged; other callbacks still run. A callback that
-        settles another future does not nest: what that wakes runs after it.
+        It runs on the thread that settles (for a time limit: on one for such callbacks), in
+        a copy of the context of this call. An `Exception` that it raises is logged; other
+        callbacks still run. One that settles another future does not nest: that runs after it.
         """
         self._subscribe(CallbackWaker(self, func, contextvars.copy_context()))
 

@@ -12,6 +12,7 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Final
 
+from runtime.async_runtime.callback_thread import keeps_out_callbacks
 from runtime.async_runtime.timer_heap import Timer, TimerHeap, run_each
 from runtime.clock import SYSTEM_CLOCK, Clock, SteppedClock
 from runtime.locking import taking
@@ -39,7 +40,8 @@ class DeadlineQueue:
 
     The thread starts with the first deadline and ends some seconds after the last one.
     With a `SteppedClock` there is no thread: who moves the clock runs what is due.
-    Callbacks run with no lock held; an exception of one is logged.
+    Callbacks run with no lock held; an exception of one is logged. They must not block; the
+    done-callbacks of what they settle run on a thread of their own (`callback_thread`).
 
     Args:
         clock: What deadlines are points on.
@@ -139,6 +141,7 @@ class DeadlineQueue:
             raise
 
     def _watch(self) -> None:
+        keeps_out_callbacks()  # one that blocks would stop every limit in the process
         lingering = False  # it has slept, and there is still nothing to watch
         while True:
             try:

@@ -9,6 +9,7 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol
 
+from runtime.async_runtime.callback_thread import must_hand_over, submit
 from runtime.logs import logger
 
 if TYPE_CHECKING:
@@ -74,7 +75,13 @@ class CallbackWaker:
         self._context = context
 
     def wake(self) -> None:
-        """Run the callback, or line it up behind the one that runs on this thread."""
+        """Run the callback, or line it up: behind the one that runs here, or for another thread."""
+        if must_hand_over():
+            submit(self._line_up)
+        else:
+            self._line_up()
+
+    def _line_up(self) -> None:
         if _trampoline.queue is not None:
             _trampoline.queue.append(self)
             return
