@@ -136,7 +136,7 @@ class WorkerFuture(JobRecord[T]):
         now = core.now()
         self.slot.now = self._ended_at = now  # type: ignore[union-attr]  # it is on one
         if options is not None and options.is_past(now):
-            self.expire()
+            self._settle_run(self.expire)
         _ = True in core.taking  # see `JobRecord._advance`
         try:
             stands = _AFTER_SUCCEED[self._state] == _SUCCEEDED
@@ -185,7 +185,7 @@ class WorkerFuture(JobRecord[T]):
         slot = cast("SlotView", self.slot)
         slot.now = self._ended_at = now = core.now()
         if self._options is not None and self._options.is_past(now):
-            self.expire()
+            self._settle_run(self.expire)
         failure = self._new_failure(error)
         _ = True in core.taking  # see `JobRecord._advance`
         try:
@@ -209,7 +209,7 @@ class WorkerFuture(JobRecord[T]):
         self._ended_at = self._core.now()
         self._func = self._context = None
         if not self.is_over():
-            self.expire()
+            self._settle_run(self.expire)
         self.slot = None
 
     def refuse(self, error: BaseException) -> bool:
@@ -237,6 +237,13 @@ class WorkerFuture(JobRecord[T]):
         """Wake who waits, on a backend's thread, which goes on whatever they raise."""
         try:
             self._announce()
+        except BaseException as error:  # noqa: BLE001 - reported
+            self._waiter_raised(error)
+
+    def _settle_run(self, settle: Callable[[], bool]) -> None:
+        """Settle on a backend's thread by other means than the function's end; see `execute`."""
+        try:
+            settle()
         except BaseException as error:  # noqa: BLE001 - reported
             self._waiter_raised(error)
 
