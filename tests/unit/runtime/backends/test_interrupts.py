@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ctypes  # noqa: F401 - may keep its library open, which is no leak of a test
+import gc
 import os
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -19,6 +20,9 @@ from tests.unit.runtime.backends.inside import wait_until_back
 from tests.unit.runtime.gates import GUARD, Gate
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
     from runtime.backends.base import JobSink
 
 
@@ -105,8 +109,13 @@ def test_what_was_sent_too_late_to_be_raised_is_taken_back(
 ) -> None:
     """The thread's next job must never get it."""
     interrupts, job = Interrupts(), _job()
-    interrupts._set_error = sets = _Sets()
-    monkeypatch.setattr(Interrupts, "_is_ours", lambda _: False)  # as if the job's code ran
+    sets = _Sets(interrupts)
+
+    def raise_in_any_case(self: Interrupts) -> None:  # as if the job's code ran
+        self._sent = True
+        self._raise()
+
+    monkeypatch.setattr(Interrupts, "_try_to_raise", raise_in_any_case)
 
     interrupts.call(job, lambda: interrupts.send(job))
 
@@ -117,12 +126,10 @@ def test_what_was_sent_too_late_to_be_raised_is_taken_back(
 class _Sets:
     """Stands for the interpreter's function: notes what is set."""
 
-    def __init__(self) -> None:
+    def __init__(self, interrupts: Interrupts) -> None:
         self.seen: list[type[BaseException] | None] = []
-
-    def __call__(self, ident: int, error: type[BaseException] | None) -> None:
-        assert ident == threading.get_ident()
-        self.seen.append(error)
+        interrupts._raise = lambda: self.seen.append(CancelRequestedError)
+        interrupts._take_back = lambda: self.seen.append(None)
 
 
 def test_the_exception_waits_while_code_of_this_package_runs(
@@ -130,7 +137,7 @@ def test_the_exception_waits_while_code_of_this_package_runs(
 ) -> None:
     """A lock or a count of ours would be left half done; the next try comes a moment later."""
     interrupts, job = Interrupts(), _job()
-    interrupts._set_error = sets = _Sets()
+    sets = _Sets(interrupts)
     again: list[float] = []
 
     class Later:
@@ -256,3 +263,127 @@ def test_a_job_that_checks_for_itself_needs_no_interrupt() -> None:
         wait_until_back(pool)
         assert job.handle.outcome is Outcome.STOPPED
         assert pool.spawn(lambda: 1).result(GUARD) == 1
+
+
+def _stack(modules: tuple[str, ...], block: Callable[[], object]) -> Callable[[], None]:
+    """Return a function of the first of *modules*, which calls one of the next, and so on."""
+    func: Any = block  # Any: of the next module
+    for name in reversed(modules):
+        room: dict[str, Any] = {"__name__": name, "func": func}  # Any: what a module may hold
+        exec("def step():\n    func()", room)
+        func = room["step"]
+    return func  # type: ignore[no-any-return]  # see room
+
+
+@pytest.mark.parametrize(
+    ("modules", "sent"),
+    [
+        (("users",), True),
+        (("users.package", "other"), True),
+        (("runtime.workers.options", "users"), True),  # what called the job's function
+        (("runtime.workers.options", "runtime.x"), False),
+        (("users", "runtime.async_runtime.promise"), False),
+        (("users", "runtime.async_runtime.promise", "users"), False),  # a callback
+        (("users", "importlib._bootstrap"), False),
+        (("users", "_frozen_importlib"), False),
+        (("users", "_frozen_importlib_external", "users.imported"), False),
+        (("users", "threading"), False),
+        (("users", "logging.handlers", "users"), False),
+        (("users", "contextlib"), False),
+        (("users", "contextlib", "users"), True),  # the body of a context manager
+        (("functools", "users"), True),
+    ],
+)
+def test_nothing_is_cut_that_stands_above_the_jobs_own_code(
+    modules: tuple[str, ...], sent: bool
+) -> None:
+    """An import's lock, or one of ours, would stay taken for ever."""
+    box: list[Interrupts] = []
+    begun, looked = threading.Event(), threading.Lock()
+    looked.acquire()
+    func = _stack(modules, looked.acquire)  # C: no frame stands above the last module's
+
+    def run() -> None:
+        box.append(Interrupts())
+        begun.set()
+        box[0].call(_job(), func)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        assert begun.wait(GUARD)
+        top = _wait_for_top(thread, modules[-1])
+        seen = box[0]._user_on_top()
+    finally:
+        looked.release()
+        thread.join(GUARD)
+
+    assert seen is (top if sent else None)
+
+
+def _wait_for_top(thread: threading.Thread, module: str) -> FrameType:
+    """Wait until a function of *module* is on top of the stack of *thread*."""
+    end = time.monotonic() + GUARD
+    while time.monotonic() < end:
+        frame = sys._current_frames()[cast("int", thread.ident)]  # cast: it runs
+        if frame.f_code.co_name == "step" and frame.f_globals["__name__"] == module:
+            return frame
+    raise AssertionError("it did not come")
+
+
+def test_a_stack_that_has_changed_since_the_look_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The thread may have gone on, into a function that must not be cut, before the sending."""
+    interrupts = Interrupts()
+    sets = _Sets(interrupts)
+    before = sys._getframe()  # not on top any more when it is looked at again
+    monkeypatch.setattr(Interrupts, "_user_on_top", lambda _: before)
+
+    interrupts._try_to_raise()
+
+    assert sets.seen == []
+    assert not interrupts._sent
+
+
+def test_the_tries_become_rarer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job may stay inside of this package for long."""
+    interrupts, job = Interrupts(), _job()
+    waits: list[float] = []
+
+    class Later:
+        def add_in(self, seconds: float, try_again: Callable[[], object]) -> None:
+            waits.append(seconds)
+            if len(waits) < 9:
+                try_again()
+
+    monkeypatch.setattr("runtime.backends.interrupts.shared_deadlines", Later)
+
+    interrupts.call(job, lambda: interrupts.send(job))
+
+    assert waits[:3] == [0.001, 0.002, 0.004]
+    assert waits[-2:] == [0.05, 0.05]
+
+
+def test_a_failure_is_freed_without_the_collector() -> None:
+    """Its traceback keeps the frames below the job's, which must not keep the job."""
+    freed = threading.Event()
+
+    class Big:
+        def __del__(self) -> None:
+            freed.set()
+
+    def fail() -> None:
+        big = Big()
+        raise ValueError(repr(type(big)))
+
+    gc.disable()
+    try:
+        with WorkerPool(1) as pool:
+            job = pool.spawn(fail, interrupt=True)
+            assert isinstance(job.exception(GUARD), ValueError)
+            del job
+            assert pool.spawn(lambda: 1).result(GUARD) == 1  # the slot has let go of it
+            assert freed.is_set()
+    finally:
+        gc.enable()
