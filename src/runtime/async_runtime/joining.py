@@ -76,8 +76,20 @@ class ChildWaker(Waker):
 
     def wake(self) -> None:
         """Have the child looked at. Thread-safe."""
-        self._join._dirty.append(self._index)
-        wake_each(self.followers())
+        # In a loop: joins of joins may be nested deeper than the stack of whoever wakes allows.
+        nested: list[ChildWaker] = [self]
+        seen: dict[int, Waker] = {id(self): self}  # by id, as in Join._parents
+        others: list[Waker] = []
+        for waker in nested:  # grows while we go through it
+            waker._join._dirty.append(waker._index)
+            for follower in waker.followers():
+                if id(follower) not in seen:  # a join may be in another one more than once
+                    seen[id(follower)] = follower
+                    if isinstance(follower, ChildWaker):
+                        nested.append(follower)
+                    else:
+                        others.append(follower)
+        wake_each(others)
 
     def followers(self) -> list[Waker]:
         """Return those who poll the join."""

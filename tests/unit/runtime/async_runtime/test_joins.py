@@ -10,6 +10,8 @@
 from __future__ import annotations
 
 import gc
+import inspect
+import sys
 import weakref
 from typing import Any
 
@@ -335,3 +337,41 @@ def look(future: Future[Any], waker: Waker) -> tuple[str, Any] | None:
     except KeyError as error:
         return "error", error.args[0]
     return ("value", polled.value) if polled.is_ready() else None
+
+
+def test_joins_of_joins_are_woken_from_the_end_of_a_deep_stack() -> None:
+    """Whoever settles has no frames to spare for them: a wake-up must not be lost by that."""
+    promise = Promise[int]()
+    future: Future[Any] = promise.future()
+    for _ in range(100):
+        future = Future.all([future])
+
+    def resolve(depth: int) -> None:
+        if depth:
+            resolve(depth - 1)
+        else:
+            promise.resolve(1)
+
+    with Executor() as executor:
+        task = executor.spawn(future)
+        executor.run_until_stalled()
+        room = sys.getrecursionlimit() - len(inspect.stack(0))
+        resolve(room - 60)
+        executor.run_until_stalled()
+
+        assert task.done()
+
+
+def test_a_join_that_is_in_another_one_twice_does_not_multiply_wake_ups() -> None:
+    """Or sixty levels would be two to the power of sixty wake-ups."""
+    promise = Promise[int]()
+    future: Future[Any] = promise.future()
+    for _ in range(60):
+        future = Future.race([future, future])
+    waker = CountingWaker()
+    assert future.poll(waker).is_pending()
+
+    promise.resolve(1)
+
+    assert waker.count == 2  # once for each of the two at the bottom
+    assert future.poll(waker).unwrap() == 1
