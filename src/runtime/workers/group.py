@@ -135,8 +135,11 @@ class SpawnAll(OutcomeFuture[list[T]]):
         """Cancel every job; False where there was an outcome already."""
         if not self._may_decide():
             return False
-        self._publish(CANCELLED, Failure(CancellationError("the jobs of spawn_all were cancelled")))
-        self._cancel_members()
+        failure = Failure(CancellationError("the jobs of spawn_all were cancelled"))
+        try:
+            self._publish(CANCELLED, failure)
+        finally:  # whatever a callback raises
+            self._cancel_members()
         return True
 
     def _may_decide(self) -> bool:
@@ -163,8 +166,12 @@ class SpawnAll(OutcomeFuture[list[T]]):
 
     def _tell_failure(self) -> None:
         """Cancel the others, then publish: all members that there will ever be are there."""
-        failed = cast("WorkerFuture[T]", self._failed)
-        self._cancel_members()
+        try:
+            self._cancel_members()
+        finally:  # whatever a callback of a member raises
+            self._publish_failure(cast("WorkerFuture[T]", self._failed))
+
+    def _publish_failure(self, failed: WorkerFuture[T]) -> None:
         error = failed._failure().view()
         trace = error.__traceback__
         error.add_note(f"{failed.label} of spawn_all failed (spawned at {failed.place})")
