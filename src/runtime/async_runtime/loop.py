@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from runtime.async_runtime.driven import DrivenTask
 from runtime.async_runtime.failure import Failure
 from runtime.async_runtime.future import cancel_loser, forget
+from runtime.async_runtime.interrupts import has_ended, is_own
 from runtime.async_runtime.markers import Leave, Marker
 from runtime.async_runtime.outcome import CANCELLED, ERROR, VALUE
 from runtime.async_runtime.parking import Parker
@@ -87,6 +88,7 @@ class ReadyLoop:
         pop = pop or self._pop
         append = self._ready.append
         forget = self._active.pop
+        task = None
         try:
             for _ in repeat(None, limit):
                 try:
@@ -103,10 +105,11 @@ class ReadyLoop:
                     got = task._context.run(task._resume.send, task._arg)
                 except StopIteration as stop:
                     if task._arg is None:  # as _end, without the two calls
+                        task._value = stop.value  # first: no call, so no interrupt comes before
+                        task._outcome = VALUE
+                        task._woken = True
                         forget(task, None)
                         task._resume = task._context = None
-                        task._value = stop.value
-                        task._outcome = VALUE
                         if FREE_THREADED:
                             full_fence()
                         if task._waiters is not None:
@@ -116,7 +119,7 @@ class ReadyLoop:
                 except Leave as leave:
                     return leave.why
                 except BaseException as error:
-                    if type(task) is Marker:  # an interrupt, or a clock that fails: not a task's
+                    if not is_own(error, task):
                         raise
                     self._fail(task, error)
                 else:
@@ -129,20 +132,41 @@ class ReadyLoop:
                     self._take_other(task, got)
                 if task is until:
                     return DONE
-            return SPENT
+            return SPENT  # noqa: TRY300 - an else would need a test of its own
+        except BaseException as error:
+            self._left_by(task, error)
+            raise
         finally:
             # A kept traceback keeps this frame, below that of the task: it must not keep the task.
             task = until = self._current = None
 
     def _end(self, task: DrivenTask[Any], outcome: int, value: object) -> None:
         """Settle *task*, free what it held, wake those who wait for it."""
+        self._let_go(task)
+        task._publish(outcome, value)
+
+    def _let_go(self, task: DrivenTask[Any]) -> None:
         self._active.pop(task, None)
         task._woken = True  # never queued again
         task._resume = task._arg = None
         task._context = None  # type: ignore[assignment]  # nobody resumes it
         if task._stop is not None:
             task._stop.resume = None
-        task._publish(outcome, value)
+
+    def _left_by(self, task: Any, error: BaseException) -> None:  # noqa: ANN401 - as _current
+        """Finish for *task* what an interrupt that hit the loop itself has cut short."""
+        if task is None or type(task) is Marker:
+            return
+        if task._outcome:
+            self._let_go(task)
+            if task._waiters is not None:
+                task._wake_all()
+        elif has_ended(task):
+            failure = Failure(error, error.__traceback__)  # what it returned is lost
+            failure.mark_observed()  # as in _fail
+            self._end(task, ERROR, failure)
+        else:
+            self._active.setdefault(task)  # it gets one more poll: see _requeue_all
 
     # ---- the rarer ways to go on ----------------------------------------------------------
 

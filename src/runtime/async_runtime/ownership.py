@@ -126,7 +126,7 @@ class OwnedLoop(ReadyLoop):
             self._ready.extendleft(reversed(items))
         queued = set(map(id, items))
         for task in self._active.copy():
-            if id(task) not in queued:
+            if id(task) not in queued and not task._outcome:
                 task._woken = True
                 self._ready.append(task)
 

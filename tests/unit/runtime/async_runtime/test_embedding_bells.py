@@ -255,15 +255,19 @@ def test_the_descriptor_is_made_on_first_use_and_closed_with_the_executor() -> N
         executor.fileno()
 
 
-def test_a_task_that_was_woken_after_its_end_makes_nothing_readable() -> None:
-    """A step would do nothing."""
-    with Executor(block=False) as executor:
+def test_a_task_that_was_woken_after_its_end_rings_nothing() -> None:
+    """A step would do nothing, so nobody is told to take one."""
+    rings: list[None] = []
+    with Executor(block=False, on_wake=lambda: rings.append(None)) as executor:
         ended = executor.spawn(turns(2))
         assert not readable(executor) or executor.step()
         executor.run_until_stalled()
-        ended.wake()
-        executor._tell_host(told_ready=False, told_deadline=True)
+        rings.clear()
 
+        ended.wake()
+
+        assert not executor.has_ready
+        assert not rings
         assert not readable(executor)
 
 

@@ -1,13 +1,26 @@
 """Interrupts that hit the loop itself, and not a task: nothing is swallowed, nothing is lost."""
 
+# Fakes take anything:
+# ruff: noqa: ANN401
+
 # A spawned task runs on without its handle:
 # mypy: disable-error-code="unused-awaitable"
 
 from __future__ import annotations
 
+import sys
+from typing import TYPE_CHECKING, Any
+
 import pytest
 
-from runtime.async_runtime import Executor, sleep, yield_now
+from runtime.async_runtime import Executor, Future, sleep, yield_now
+from runtime.async_runtime.loop import ReadyLoop
+from runtime.testing import CountingWaker
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from runtime.async_runtime.future import FutureLike
 
 
 async def turns(count: int) -> str:
@@ -49,3 +62,99 @@ def test_what_is_raised_while_timers_are_looked_at_leaves_the_run(
     assert sleeper.is_pending()
     sleeper.cancel()
     executor.close()
+
+
+class InterruptingDict(dict[Any, None]):
+    """Raises where a signal would be seen: when a call that the loop made has done its work."""
+
+    armed = True
+
+    def pop(self, *args: Any) -> None:
+        """Do it, and raise the first time."""
+        super().pop(*args)
+        if self.armed:
+            self.armed = False
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("future", [turns, lambda _: Future.ready("done")])
+def test_an_interrupt_as_a_task_ends_keeps_its_value(future: Any) -> None:
+    """The task has ended: what it returned stands, and who waits for it is woken."""
+    executor = Executor()
+    executor._active = InterruptingDict()
+    handle = executor.spawn(future(1))
+    waker = CountingWaker()
+    handle.poll(waker)
+
+    with pytest.raises(KeyboardInterrupt):
+        executor.run()
+    executor.run()
+
+    if future is turns:
+        assert handle.result() == "done"
+    assert handle.done()
+    assert waker.count == 1
+    assert executor.active_tasks() == 0
+    executor.close()
+
+
+class Interrupter:
+    """Raises before the *step*-th instruction of the loop: a trace function."""
+
+    def __init__(self, step: int) -> None:
+        self._left = step
+
+    def __call__(self, frame: FrameType, event: str, _arg: object) -> Interrupter | None:
+        """Count what is done by the loop itself."""
+        if frame.f_code is not ReadyLoop._drain.__code__:
+            return None
+        frame.f_trace = self  # from 3.13 on before f_trace_opcodes, or that has no effect
+        frame.f_trace_lines, frame.f_trace_opcodes = False, True
+        if event == "opcode":
+            self._left -= 1
+            if self._left == 0:
+                raise KeyboardInterrupt
+        return self
+
+
+def interrupted_at(step: int, executor: Executor) -> bool:
+    """Run *executor*; tell whether it came to *step*, and was interrupted there."""
+    before = sys.gettrace()
+    sys.settrace(Interrupter(step))
+    try:
+        executor.run()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(before)
+    return False
+
+
+async def ready() -> str:
+    """End at once."""
+    return "done"
+
+
+@pytest.mark.parametrize("make", [ready, lambda: turns(1), lambda: Future.ready("done")])
+def test_an_interrupt_at_any_step_of_the_loop_leaves_no_task_behind(make: Any) -> None:
+    """It ends with its value or with the interrupt, and whoever waits for it is told."""
+    step = 1
+    while True:
+        executor = Executor()
+        future: FutureLike[str] = make()
+        handle = executor.spawn(future)
+        waker = CountingWaker()
+        handle.poll(waker)
+
+        interrupted = interrupted_at(step, executor)
+        executor.run()
+
+        assert handle.done(), step
+        assert handle.is_completed() or isinstance(handle.error(), KeyboardInterrupt), step
+        assert waker.count == 1, step
+        assert executor.active_tasks() == 0, step
+        executor.close()
+        if not interrupted:
+            break
+        step += 1
+    assert step > 20  # it has been somewhere
