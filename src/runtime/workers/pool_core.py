@@ -103,17 +103,33 @@ class PoolCore:
         self.lock = threading.RLock()
         self.taking = taking(self.lock)
         self._deadlines = None
+        if isinstance(self.next_id, _LockedCounter):
+            self.next_id = _LockedCounter(self.next_id.last)
 
 
 def _new_counter() -> Callable[[], int]:
     """Return a thread-safe source of 1, 2, 3, ..."""
-    count = itertools.count(1).__next__  # atomic under the GIL
-    if not FREE_THREADED:
-        return count
-    lock = threading.RLock()  # a signal handler may ask in the middle
+    if FREE_THREADED:
+        return _LockedCounter(0)
+    return itertools.count(1).__next__  # atomic under the GIL
 
-    def locked() -> int:
-        with lock:
-            return count()
 
-    return locked
+class _LockedCounter:
+    """The same without the GIL. Goes on after *last*: in a forked child too, with a new lock."""
+
+    __slots__ = ("_lock", "_taking", "last")
+
+    def __init__(self, last: int) -> None:
+        self.last = last  # protected by _lock
+        self._lock = threading.RLock()  # a signal handler may ask in the middle
+        self._taking = taking(self._lock)
+
+    def __call__(self) -> int:
+        lock = self._lock
+        _ = True in self._taking  # see `runtime.locking`
+        try:
+            number = self.last + 1
+            self.last = number
+        finally:
+            lock.release()
+        return number

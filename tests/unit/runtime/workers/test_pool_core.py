@@ -57,6 +57,24 @@ def test_a_forked_child_gets_a_lock_that_nobody_holds(scripted: WorkerPool) -> N
     before.release()
 
 
+def test_a_forked_child_goes_on_counting_with_a_lock_that_nobody_holds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without the GIL a thread of the parent may have been about to take a number."""
+    monkeypatch.setattr(pool_core, "FREE_THREADED", True)
+    core = WorkerPool(1, backend="inline")._core
+    before = core.next_id
+    assert isinstance(before, pool_core._LockedCounter)
+    assert [before(), before()] == [1, 2]
+
+    core.reset_after_fork()
+
+    after = core.next_id
+    assert isinstance(after, pool_core._LockedCounter)
+    assert after._lock is not before._lock
+    assert after() == 3
+
+
 def test_a_job_of_the_parent_fails_in_the_child_and_wakes_nobody(
     scripted: WorkerPool, backend: ScriptedBackend
 ) -> None:
