@@ -19,7 +19,6 @@ Source: ADR-006, ADR-007; worker-api-spec.md, section 7.
 from __future__ import annotations
 
 import contextvars
-import itertools
 import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
@@ -68,7 +67,7 @@ class ThreadSource:
     _executor: ThreadPoolExecutor | None
 
     def __init__(self) -> None:
-        self._numbers = itertools.count(1)
+        self._last_number = 0  # protected by lock; goes on in a forked child
         self._begin()
 
     @staticmethod
@@ -152,8 +151,12 @@ class ThreadSource:
             ticket.error = error
         finally:
             self._here.starting = False
-        while self._deferred:
-            self._deferred.popleft()()
+        while True:
+            try:
+                func = self._deferred.popleft()
+            except IndexError:  # also where another starter was faster
+                return
+            func()
 
     def _run(self, ticket: _Ticket) -> None:
         """The first frame of ours on a thread of the executor."""
@@ -171,7 +174,8 @@ class ThreadSource:
 
     @locked
     def _next_number(self) -> int:
-        return next(self._numbers)
+        self._last_number += 1
+        return self._last_number
 
     def _release(self, ticket: _Ticket) -> None:
         """One thread less is in use; with the last one the executor's threads end."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import concurrent.futures.thread as owner
 import contextvars
 import threading
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -222,3 +223,18 @@ def test_a_thread_does_not_keep_the_context_of_who_started_it() -> None:
     assert done.wait(GUARD)
 
     assert seen == ["none"]
+
+
+def test_what_was_put_off_may_be_taken_by_another_starter() -> None:
+    """Both see that there is something, and one is faster."""
+
+    class Emptied(deque[Any]):  # Any: functions
+        def __bool__(self) -> bool:
+            return True  # as seen just before the other one took it
+
+    source = ThreadSource()
+    source._deferred = Emptied()
+
+    pump = _started(source)  # nothing is raised on the thread that starts
+
+    pump.finish()
