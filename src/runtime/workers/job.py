@@ -9,6 +9,7 @@ Source: worker-api-spec.md, sections 2, 3 and 8; ADR-013.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from runtime.async_runtime.outcome import ERROR, OPEN, VALUE
@@ -203,13 +204,13 @@ class WorkerFuture(JobRecord[T]):
         else:
             failure.mark_observed()
 
-    def skip(self) -> None:
-        """On the slot: it is over, or its time is up, before the function was called."""
+    def skip(self, error: BaseException | None = None) -> None:
+        """On the slot, before the function is called: it is over, its time is up, or *error*."""
         self._started_at = None  # the truth: it never ran
         self._ended_at = self._core.now()
         self._func = self._context = None
         if not self.is_over():
-            self._settle_run(self.expire)
+            self._settle_run(self.expire if error is None else functools.partial(self.fail, error))
         self.slot = None
 
     def refuse(self, error: BaseException) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from runtime.async_runtime.outcome import VALUE
 from runtime.backends.interrupts import Interrupts
-from runtime.errors import CancelRequestedError, WorkerTimeoutError
+from runtime.errors import CancelRequestedError, WorkerStartError, WorkerTimeoutError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from runtime.async_runtime.timers import Timer
     from runtime.workers.job import WorkerFuture
     from runtime.workers.job_record import JobRecord
+    from runtime.workers.pool_core import PoolCore
 
 __all__ = ("JobOptions", "deadline_of", "forward")
 
@@ -63,17 +64,27 @@ class JobOptions:
         self.timer: Timer | None = None
 
     def arm(self, job: WorkerFuture[Any], parent: WorkerFuture[Any] | None) -> None:  # Any: any job
-        """At the spawn: work out the deadline and have it watched."""
+        """At the spawn: work out the deadline and have it watched.
+
+        Raises:
+            WorkerStartError: the thread that watches deadlines cannot be started.
+        """
         start = job._queued_at
         if self.timeout is not None:
             self.deadline = start + self.timeout
         inherited = deadline_of(parent)
+        if (
+            inherited is not None
+            and parent is not None
+            and parent._core.clock is not job._core.clock
+        ):
+            inherited += start - parent._core.now()  # that is a point on another clock
         if inherited is not None and (self.deadline is None or inherited < self.deadline):
             self.deadline = inherited
             self.span = max(round(inherited - start, 6), 0.0)
             self.inherited_from = None if parent is None else parent.label
         if self.deadline is not None:
-            self.timer = job._core.deadlines.add(self.deadline, job.expire)
+            self.timer = _watch(job, self.deadline)
 
     def follow_promise(self, job: WorkerFuture[Any]) -> None:  # Any: any job
         """Cancel *job* where the promise of its handle is settled, or cancelled, by other means."""
@@ -95,7 +106,11 @@ class JobOptions:
                 self.inherited_from = None
                 if self.timer is not None:
                     self.timer.cancel()
-                self.timer = job._core.deadlines.add(limit, job.expire)
+                try:
+                    self.timer = _watch(job, limit)
+                except WorkerStartError as error:  # without its limit it must not run
+                    job.skip(error.with_traceback(None))  # that holds the job
+                    return False
                 if job.is_over():  # meanwhile: after_run may have missed this timer
                     self.timer.cancel()
         return True
@@ -130,6 +145,24 @@ class JobOptions:
             self.timer.cancel()
         if self.forward is not None:
             forward(job, self.forward)
+
+
+def _converted(deadline: float, origin: PoolCore, target: PoolCore) -> float:
+    """Return *deadline*, a point on the clock of *origin*, as one on that of *target*."""
+    if origin.clock is target.clock:
+        return deadline
+    return target.now() + (deadline - origin.now())
+
+
+def _watch(job: WorkerFuture[Any], deadline: float) -> Timer:  # Any: any job
+    """Have *job* expire at *deadline*, a point on its pool's clock."""
+    try:
+        return job._core.deadlines.add(deadline, job.expire)
+    except RuntimeError as error:
+        raise WorkerStartError(
+            f"the thread that watches deadlines could not be started for {job.label} ({error}): "
+            "use fewer threads, or no limit of time"
+        ) from error.with_traceback(None)  # that holds the job
 
 
 def _unless(job: WorkerFuture[Any], func: Callable[[], Any]) -> object:  # Any: any job

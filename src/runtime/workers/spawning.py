@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 from runtime.async_runtime.outcome import ERROR
 from runtime.backends.base import this_thread
 from runtime.clock import check_timeout
-from runtime.errors import InvalidStateError, PoolShutdownError
+from runtime.errors import InvalidStateError, PoolShutdownError, WorkerStartError
 from runtime.workers.checks import (
     ASYNC_FLAGS,
     bind_arguments,
@@ -177,7 +177,11 @@ class JobMaker:
         job._code, job._instruction = frame.f_code, frame.f_lasti
         job._context = _copy_context()
         options = cast("JobOptions", job._options)
-        options.arm(job, running_job())
+        try:
+            options.arm(job, running_job())
+        except WorkerStartError as error:
+            job.refuse(error)
+            raise _refusal(job, error) from error.__cause__
         options.follow_promise(job)
         try:
             self._submit(job)

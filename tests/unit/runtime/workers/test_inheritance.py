@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from runtime.errors import WorkerTimeoutError
+from runtime.testing import ManualClock, ScriptedBackend
 from runtime.workers import Worker, WorkerPool
 from tests.unit.runtime.gates import nothing
 
 if TYPE_CHECKING:
-    from runtime.testing import ManualClock, ScriptedBackend
     from runtime.workers import WorkerFuture
 
 
@@ -137,3 +137,24 @@ def test_a_job_without_a_limit_gives_none(scripted: WorkerPool, backend: Scripte
     backend.run(scripted.spawn(lambda: children.append(scripted.spawn(nothing))))
 
     assert children[0]._options is None
+
+
+def test_a_deadline_is_converted_to_the_clock_of_the_other_pool(
+    scripted: WorkerPool, backend: ScriptedBackend, clock: ManualClock
+) -> None:
+    """What is left is a span; the point in time means nothing on another clock."""
+    other_clock, other_backend = ManualClock(start=5000.0), ScriptedBackend()
+    other = WorkerPool(1, backend=other_backend.attach, clock=other_clock)
+    children: list[WorkerFuture[None]] = []
+
+    def work() -> None:
+        clock.advance(1.0)
+        children.append(other.spawn(nothing))
+
+    backend.run(scripted.spawn(work, timeout=3.0, name="parent"))
+
+    other_clock.advance(1.75)
+    before = children[0].done()
+    other_clock.advance(0.25)
+    assert before is False
+    assert isinstance(children[0].exception(0), WorkerTimeoutError)
