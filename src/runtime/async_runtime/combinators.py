@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from runtime.async_runtime.coroutines import as_pollable
+from runtime.async_runtime.coroutines import CoroutineFuture, as_pollable
 from runtime.async_runtime.failure import Failure, caught
 from runtime.async_runtime.future import Future, FutureLike, cancel_loser, checked, forget
 from runtime.async_runtime.outcome import ERROR, VALUE
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from runtime.async_runtime.future import Pollable
     from runtime.async_runtime.timer_heap import Timer
+    from runtime.async_runtime.waiters import Wakeable
 
 __all__ = ("CatchFuture", "FlatMapFuture", "MapFuture", "TimeoutFuture")
 
@@ -58,6 +59,7 @@ class _Chain(Future[U]):
     def _climb(self, waker: Waker) -> bool:
         """Poll what lies at the bottom, then link after link above it; True with an outcome."""
         stack: list[_Chain[Any]] = [self]
+        self._cell._unsubscribe(waker)
         while stack:
             link = stack[-1]
             if link._cell._outcome:
@@ -65,11 +67,23 @@ class _Chain(Future[U]):
                 continue
             source = link._source
             if isinstance(source, _Chain) and not source._cell._outcome:
+                source._cell._unsubscribe(waker)  # whom this poll settles, it need not wake
                 stack.append(source)
                 continue
             if not link._advance(source, waker):
+                if waker is not NOOP:
+                    self._park(stack, source, waker)
                 return False
         return True
+
+    def _park(self, stack: list[_Chain[Any]], source: Pollable[Any], waker: Waker) -> None:
+        """Keep *waker* in every link on the way: one may be cancelled, or settled elsewhere."""
+        for link in stack:
+            link._cell._subscribe(waker)
+        if stack[-1]._source is not source:  # replaced by another thread: it has woken who was in
+            waker.wake()
+        if self._cell._outcome:  # cancelled by another thread, which has not seen this waker
+            self._forget(waker)
 
     def _advance(self, source: Pollable[Any], waker: Waker) -> bool:
         """Poll *source*, which is no open chain; False where there is no way on for now."""
@@ -81,10 +95,8 @@ class _Chain(Future[U]):
             if polled.is_pending():
                 return False
             self._take(VALUE, polled.value)
-        if self._cell._outcome or self._source is not source:
-            return True
-        # Another thread is calling the function just now: wait for what it gives.
-        return not self._cell.poll(waker).is_pending()
+        # False: another thread is calling the function just now; wait for what it gives.
+        return bool(self._cell._outcome or self._source is not source)
 
     def _take(self, outcome: int, value: Any) -> None:  # noqa: ANN401 - a value or a Failure
         """Use the outcome of the source."""
@@ -107,6 +119,21 @@ class _Chain(Future[U]):
 
     def _source_is_final(self) -> bool:
         return False
+
+    def cancel(self) -> bool:
+        """Settle as cancelled; False where there is an outcome.
+
+        The source is left alone, for it may belong to others; a coroutine cannot: it is cancelled.
+        """
+        cell, waiting = self._cell, self._cell._waiting()
+        if not cell.cancel():
+            return False
+        self._func.clear()
+        for waker in waiting:
+            self._forget(cast("Waker", waker))  # cast: only wakers get in there
+        if isinstance(self._source, CoroutineFuture):
+            self._source.cancel()
+        return True
 
     def _forget(self, waker: Waker) -> None:
         link: Any = self  # Any: a chain, and at its end whatever future the user gave
@@ -185,8 +212,13 @@ class TimeoutFuture(Future[T]):
         cell = self._cell
         if not cell._outcome:
             self._look(waker)
+            if not cell._outcome and waker is not NOOP:
+                cell._unsubscribe(waker)
+                cell._subscribe(waker)
+                if cell._outcome:  # it expired meanwhile, and did not see this waker
+                    forget(self._future, waker)
             if not cell._outcome:
-                return cell.poll(waker)
+                return PENDING
         del waker  # an error's traceback keeps this frame: it must not keep the task
         return cell.poll()
 
@@ -209,18 +241,25 @@ class TimeoutFuture(Future[T]):
 
     def _expire(self) -> None:
         error = FutureTimeoutError(f"waiting for {self._future!r}", self._seconds)
+        waiting = self._cell._waiting()
         if self._cell._settle(ERROR, Failure(error)):
-            cancel_loser(self._future)
+            self._leave(waiting)
 
     def cancel(self) -> bool:
         """Cancel the future that is waited for, where it can be; False where it is over."""
-        if self._cell._outcome:
+        waiting = self._cell._waiting()
+        if not self._cell.cancel():
             return False
-        cancel_loser(self._future)
-        cancelled = self._cell.cancel()
-        if cancelled and self._timer is not None:
+        if self._timer is not None:
             self._timer.cancel()
-        return cancelled
+        self._leave(waiting)
+        return True
+
+    def _leave(self, waiting: list[Wakeable]) -> None:
+        """Drop the wakers that the future keeps for us: it may live long. Then cancel it."""
+        for waker in waiting:
+            forget(self._future, cast("Waker", waker))  # cast: only wakers get in there
+        cancel_loser(self._future)
 
     def _forget(self, waker: Waker) -> None:
         self._cell._unsubscribe(waker)

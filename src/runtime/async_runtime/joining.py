@@ -136,6 +136,7 @@ class Join(Future[U], Generic[T, U]):
                     self._busy.release()
             if not cell._outcome:
                 return PENDING
+            self._drop_children()  # where another thread cancelled us meanwhile
             self._parents.pop(id(waker), None)
         waker = NOOP  # an error's traceback keeps this frame: it must not keep the task
         return cell.poll()
@@ -201,6 +202,15 @@ class Join(Future[U], Generic[T, U]):
             if child is not None and isinstance(waker, ChildWaker):
                 forget(child, waker)
 
+    def _drop_children(self) -> None:
+        """Let go of what is left after an outcome; whoever looks at the children does it then."""
+        while self._children and self._busy.acquire(False):
+            try:
+                self._forget_children()
+                self._children, self._values = [], []
+            finally:
+                self._busy.release()
+
     def _on_empty(self) -> None:
         """Hook: there are no children at all. The default stays pending for ever."""
 
@@ -225,6 +235,7 @@ class Join(Future[U], Generic[T, U]):
         children = list(self._children)
         if not self._cell.cancel():
             return False
+        self._drop_children()
         for child in children:
             if child is not None:
                 cancel_loser(child)
