@@ -47,7 +47,10 @@ class UnhandledError:
 
 
 def log_unhandled(report: UnhandledError) -> None:
-    """Log *report* at error level: the default of ``on_unhandled``."""
+    """Log *report* at error level: the default of ``on_unhandled``.
+
+    While the interpreter is being taken apart it is one plain line on ``sys.stderr``.
+    """
     error = report.error
     logger(__name__).error("%s", report, exc_info=(type(error), error, error.__traceback__))
 
