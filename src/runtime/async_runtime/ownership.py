@@ -72,6 +72,17 @@ class OwnedLoop(ReadyLoop):
         finally:
             lock.release()
 
+    def _claim(self) -> bool:
+        """Make this thread the owner where nobody is; tell whether it is now. Thread-safe."""
+        lock = self._owner_lock
+        _ = True in taking(lock)  # as above
+        try:
+            if self._owner is None:
+                self._owner = get_ident()
+            return self._owner == get_ident()
+        finally:
+            lock.release()
+
     def _wrong_thread(self) -> WrongThreadError:
         return WrongThreadError(
             f"{self!r} belongs to thread {self._owner}, this is thread {get_ident()}: spawn from "

@@ -83,7 +83,7 @@ def block_on(future: FutureLike[T], timeout: float | None = None) -> T:
     Raises: as `Executor.run_until_complete`.
     """
     executor = Runtime.get().executor
-    if executor._owner not in (None, get_ident()):
+    if executor._owner != get_ident() and not executor._claim():
         if _of_thread.executor is None:
             _of_thread.executor = Executor()
         executor = _of_thread.executor

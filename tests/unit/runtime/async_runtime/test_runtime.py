@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import threading
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -82,6 +83,29 @@ def test_block_on_in_another_thread_uses_an_executor_of_that_thread() -> None:
         return block_on(answer()) + block_on(sleep(0).map(lambda _: 1))
 
     assert race(twice, twice) == [43, 43]
+
+
+def test_block_on_from_two_threads_at_once_takes_the_shared_one_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever finds it free has it: another thread cannot come in before the first poll."""
+    results: list[int] = []
+    spawn = Executor.spawn
+
+    def spawn_late(executor: Executor, future: Any) -> Any:  # noqa: ANN401 - as spawn
+        monkeypatch.setattr(Executor, "spawn", spawn)
+        other = threading.Thread(target=lambda: results.append(block_on(answer())))
+        other.start()  # between the choice of the executor and the first poll
+        other.join(10)
+        return spawn(executor, future)
+
+    monkeypatch.setattr(Runtime, "_shared", None)
+    monkeypatch.setattr(Executor, "spawn", spawn_late)
+
+    results.append(block_on(answer()))
+
+    assert results == [42, 42]
+    Runtime.get().executor.close()
 
 
 def test_block_on_inside_of_a_task_is_a_nested_run() -> None:
