@@ -12,12 +12,11 @@ Source: async-runtime-spec.md, section 6; ADR-002 (one object), ADR-004 (stoppin
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from runtime.async_runtime.cycles import check_await
 from runtime.async_runtime.failure import Failure
-from runtime.async_runtime.foreign import await_elsewhere
+from runtime.async_runtime.foreign import await_elsewhere, is_refusal
 from runtime.async_runtime.outcome import CANCELLED, ERROR, OPEN, VALUE, OutcomeFuture
 from runtime.async_runtime.places import describe_place
 from runtime.async_runtime.poll import PENDING
@@ -33,7 +32,6 @@ from runtime.async_runtime.task import (
 )
 from runtime.async_runtime.waker import Waker
 from runtime.errors import InvalidStateError, TaskCancelledError
-from runtime.locking import taking
 
 if TYPE_CHECKING:
     import contextvars
@@ -44,7 +42,7 @@ if TYPE_CHECKING:
     from runtime.async_runtime.poll import Poll
     from runtime.async_runtime.waiters import Wakeable
 
-__all__ = ("DrivenTask", "reset_after_fork")
+__all__ = ("DrivenTask",)
 
 T = TypeVar("T")
 
@@ -53,7 +51,6 @@ _STATES: Final = {
     ERROR: TaskState.FAILED,
     CANCELLED: TaskState.CANCELLED,
 }
-_lazy = threading.RLock()  # guards only the creation of _stop and _number; innermost
 
 
 if TYPE_CHECKING:  # to its users it is a TaskHandle (and registered as one, below)
@@ -72,9 +69,9 @@ class DrivenTask(OutcomeFuture[T], _Handle[T]):
         "_context",
         "_executor",
         "_instruction",
-        "_number",
+        "_number",  # as _stop
         "_resume",  # see the module; replaced by any thread, by one store
-        "_stop",  # made under _lazy
+        "_stop",  # made by _made
         "_woken",  # in the ready queue; cleared before the poll, so no wake is lost
     )
 
@@ -138,14 +135,8 @@ class DrivenTask(OutcomeFuture[T], _Handle[T]):
         """Return the task's unique number, given out when first asked for."""
         number = self._number
         if number is None:
-            fresh = new_task_id()
-            lock = _lazy
-            _ = True in taking(lock)  # takes it: see `runtime.locking`
-            try:
-                number = self._number = self._number or fresh
-            finally:
-                lock.release()
-        return number
+            number = self._made("_number", new_task_id())
+        return cast("TaskId", number)  # cast: from Any
 
     @property
     def state(self) -> TaskState:
@@ -199,14 +190,8 @@ class DrivenTask(OutcomeFuture[T], _Handle[T]):
     def _stop_requests(self) -> StopRequests:
         stop = self._stop
         if stop is None:
-            fresh = StopRequests(self._resume)
-            lock = _lazy
-            _ = True in taking(lock)  # as above
-            try:
-                stop = self._stop = self._stop or fresh
-            finally:
-                lock.release()
-        return stop
+            stop = self._made("_stop", StopRequests(self._resume))
+        return cast("StopRequests", stop)  # cast: from Any
 
     def _request_stop(self, reason: object, level: int = 0) -> None:
         """Line up one request and wake the task to see it. Thread-safe."""
@@ -240,7 +225,13 @@ class DrivenTask(OutcomeFuture[T], _Handle[T]):
         if not self._outcome:
             if running.executor is None:
                 return (yield from await_elsewhere(self))
-            yield from self._until_ended()
+            try:
+                yield from self._until_ended()
+            except (RuntimeError, TypeError) as error:
+                if not is_refusal(error):
+                    raise
+        if not self._outcome:  # as in the base class
+            return (yield from await_elsewhere(self))
         return self._read()
 
     def _until_ended(self, *, check: bool = True) -> Generator[Poll[Any], object, None]:
@@ -301,9 +292,3 @@ class DrivenTask(OutcomeFuture[T], _Handle[T]):
 
 Waker.register(DrivenTask)
 TaskHandle.register(DrivenTask)
-
-
-def reset_after_fork() -> None:
-    """In a forked child: another thread of the parent may have held the lock."""
-    global _lazy  # noqa: PLW0603 - see above
-    _lazy = threading.RLock()

@@ -4,6 +4,7 @@ Nobody is imported for this: a loop that runs has been imported by whoever runs 
 loop waits for one of its own futures (or is parked, in trio), and our waker, from
 whichever thread, tells that loop thread-safely. Cancelling the awaiting task, by the rules of its
 loop, drops our interest; a worker's future then cancels its job (``cancel_on_abandon``).
+Loops may lie inside of each other, in any order: the innermost one waits (`is_refusal`).
 Source: async-runtime-spec.md, section 9.3; ADR-001.
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from runtime.async_runtime.poll import PENDING
 from runtime.async_runtime.waker import Waker
 from runtime.errors import InvalidStateError
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
     from runtime.async_runtime.future import Future
 
-__all__ = ("await_elsewhere", "outside_executor")
+__all__ = ("await_elsewhere", "is_refusal", "outside_executor")
 
 T = TypeVar("T")
 
@@ -50,7 +52,7 @@ def await_elsewhere(
         InvalidStateError: none does.
         BaseException: what *future* fails with, or that loop's own kind of cancellation.
     """
-    pause = _asyncio_pause() or _trio_pause()
+    pause = _pause()
     if pause is None:
         raise outside_executor(future)
     while True:
@@ -64,6 +66,23 @@ def await_elsewhere(
             future._forget(waker)
             future._abandoned()
             raise
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Tell whether *error* is another loop's answer to our "pending".
+
+    Where such a loop runs inside of a task of ours, an ``await`` in there sees our executor on
+    the thread and takes it for the one that drives. Nothing cheap tells the two apart, so it
+    is the other loop that does: asyncio raises RuntimeError at the ``await``, trio TypeError,
+    and both say what they got. Our own executor never does.
+    """
+    if type(error) not in (RuntimeError, TypeError) or repr(PENDING) not in str(error):
+        return False
+    return _pause() is not None
+
+
+def _pause() -> Any:  # noqa: ANN401 - as both of these
+    return _asyncio_pause() or _trio_pause()
 
 
 def _asyncio_pause() -> Any:  # noqa: ANN401 - _Pause or None; the types belong to asyncio

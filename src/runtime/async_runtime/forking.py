@@ -14,7 +14,6 @@ from typing import Final
 
 from runtime.async_runtime import (
     callback_thread,
-    driven,
     outcome,
     parking,
     running,
@@ -29,7 +28,6 @@ _RESETS: Final = (
     running.reset_after_fork,
     outcome.reset_after_fork,
     task.reset_after_fork,
-    driven.reset_after_fork,
     timers.reset_after_fork,
     callback_thread.reset_after_fork,
     parking.reset_after_fork,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar, cast
 
-from runtime.async_runtime.foreign import await_elsewhere
+from runtime.async_runtime.foreign import await_elsewhere, is_refusal
 from runtime.async_runtime.poll import PENDING, Poll
 from runtime.async_runtime.running import running
 from runtime.async_runtime.waker import NOOP, Waker
@@ -90,10 +90,12 @@ class Future(ABC, Generic[T]):
                     value: T = polled.value  # type: ignore[assignment]  # not cast(): a call
                     return value
                 yield PENDING
-        except BaseException:
+        except BaseException as error:
             self._forget(task)
             del task, executor  # the traceback keeps this frame, and the task keeps the error
-            raise
+            if not is_refusal(error):
+                raise
+        return (yield from await_elsewhere(self))
 
     def _forget(self, waker: Waker) -> None:
         """Hook: *waker* is not interested any more; drop it where it is kept."""

@@ -18,7 +18,7 @@ import contextvars
 import threading
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
-from runtime.async_runtime.foreign import await_elsewhere
+from runtime.async_runtime.foreign import await_elsewhere, is_refusal
 from runtime.async_runtime.future import Future
 from runtime.async_runtime.poll import PENDING, Poll
 from runtime.async_runtime.running import FREE_THREADED, full_fence, running
@@ -35,14 +35,7 @@ if TYPE_CHECKING:
     from runtime.async_runtime.waiters import Wakeable
     from runtime.async_runtime.waker import Waker
 
-__all__ = (
-    "CANCELLED",
-    "ERROR",
-    "OPEN",
-    "VALUE",
-    "OutcomeFuture",
-    "reset_after_fork",
-)
+__all__ = ("CANCELLED", "ERROR", "OPEN", "VALUE", "OutcomeFuture", "reset_after_fork")
 
 T = TypeVar("T")
 
@@ -53,7 +46,7 @@ ERROR: Final = 2  # _value is a Failure
 CANCELLED: Final = 3  # like ERROR; the failure may be made when somebody reads it
 
 _FEW: Final = 32  # waiters kept in the list; more go to the dict, where removal is O(1)
-_lazy = threading.RLock()  # guards only the creation of _waiters and _crowd; innermost
+_lazy = threading.RLock()  # guards only what _made does; innermost
 
 
 class OutcomeFuture(Future[T]):
@@ -64,7 +57,7 @@ class OutcomeFuture(Future[T]):
 
     # _outcome: written once, after _value; read without a lock.
     # _value: the value, or the Failure; written before _outcome, by the settler only.
-    # _waiters, _crowd: made under _lazy, then changed by atomic container calls only.
+    # _waiters, _crowd: made by _made, then changed by atomic container calls only.
     __slots__ = ("__weakref__", "_crowd", "_outcome", "_value", "_waiters")
 
     _outcome: Any  # Any: an int that other threads change, which mypy would take for settled
@@ -101,15 +94,18 @@ class OutcomeFuture(Future[T]):
             try:
                 while not self._outcome:  # a spurious poll changes nothing
                     yield PENDING
-            except BaseException:  # cancelled: do not keep the task in a list of ours
+            except BaseException as error:  # cancelled: do not keep the task in a list of ours
                 self._unsubscribe(task)
-                self._abandoned()
                 task = None
-                raise
+                if not is_refusal(error):
+                    self._abandoned()
+                    raise
         if self._outcome == VALUE:
             value: T = self._value  # not cast(): a call for each await
             return value
         task = None  # the error's traceback keeps this frame, and the task keeps the error
+        if not self._outcome:  # another loop, inside of a task of ours, has refused to wait
+            return (yield from await_elsewhere(self))
         raise self._failure().view()
 
     # ---- plain threads --------------------------------------------------------------------
@@ -189,7 +185,7 @@ class OutcomeFuture(Future[T]):
         """Keep *waker* until settled; wake it at once where that has happened."""
         waiters = self._waiters
         if waiters is None:
-            waiters = self._make_waiters()
+            waiters = self._made("_waiters", [])
         if len(waiters) < _FEW:
             waiters.append(waker)
         else:
@@ -199,32 +195,21 @@ class OutcomeFuture(Future[T]):
         if self._outcome:
             self._wake_all()
 
-    def _make_waiters(self) -> list[Any]:  # Any: as the field
-        """Make the list where no other thread has."""
+    def _made(self, field: str, fresh: Any) -> Any:  # noqa: ANN401 - of the field's type
+        """Return what *field* holds; that is *fresh* where no other thread has put anything."""
         lock = _lazy
         _ = True in taking(lock)  # takes it: see `runtime.locking`
         try:
-            if self._waiters is None:
-                self._waiters = []
-            return self._waiters
-        finally:
-            lock.release()
-
-    def _make_crowd(self) -> dict[Wakeable, None]:
-        """Make the dict where no other thread has."""
-        lock = _lazy
-        _ = True in taking(lock)  # as above
-        try:
-            if self._crowd is None:
-                self._crowd = {}
-            return self._crowd
+            if getattr(self, field) is None:
+                setattr(self, field, fresh)
+            return getattr(self, field)
         finally:
             lock.release()
 
     def _join_crowd(self, waker: Wakeable) -> None:
         crowd = self._crowd
         if crowd is None:
-            crowd = self._make_crowd()
+            crowd = self._made("_crowd", {})
         try:
             crowd[waker] = None
         except TypeError:  # a waker of the user's that is not hashable

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 from runtime.async_runtime.failure import Failure
-from runtime.async_runtime.foreign import await_elsewhere
+from runtime.async_runtime.foreign import await_elsewhere, is_refusal
 from runtime.async_runtime.outcome import (
     CANCELLED,
     ERROR,
@@ -134,15 +134,18 @@ class PromiseFuture(OutcomeFuture[T]):
             try:
                 while not self._outcome:
                     yield PENDING
-            except BaseException:
+            except BaseException as error:
                 self._unsubscribe(task)
-                self._abandoned()
                 task = None
-                raise
+                if not is_refusal(error):
+                    self._abandoned()
+                    raise
         if self._outcome == VALUE:
             value: T = self._value  # not cast(): as in the base class
             return value
         task = None
+        if not self._outcome:  # as in the base class
+            return (yield from await_elsewhere(self))
         raise self._failure().view()
 
 

@@ -22,7 +22,6 @@ from runtime.async_runtime import (
     Promise,
     Runtime,
     block_on,
-    driven,
     outcome,
     running,
     sleep,
@@ -103,7 +102,6 @@ def test_locks_that_another_thread_held_are_new_in_the_child() -> None:
         running._fence,
         outcome._lazy,
         task._numbers_lock,
-        driven._lazy,
         timers._shared_lock,
         Runtime._lock,
     ]
