@@ -18,6 +18,7 @@ from runtime.clock import SYSTEM_CLOCK, check_timeout
 from runtime.errors import InvalidStateError
 from runtime.workers.cancelling import cancel_together
 from runtime.workers.checks import bind_arguments, check_workers
+from runtime.workers.current import running_job
 from runtime.workers.lifetime import adopt
 from runtime.workers.pool_backends import BackendOptions, default_max_workers, make_backend
 from runtime.workers.pool_core import PoolCore
@@ -230,8 +231,15 @@ class WorkerPool(JobMaker):
             core.lock.release()
 
     def _closed_future(self) -> PromiseFuture[bool]:
-        """Return a future that is ready when the workers have left."""
+        """Return a future that is ready when the workers have left.
+
+        In a job of this pool at once, with False, as `shutdown`: it cannot wait for itself.
+        """
         promise: Promise[bool] = Promise()
+        job = running_job()
+        if job is not None and job._core is self._core:
+            promise.resolve(False)
+            return promise.future()
         waiter = threading.Thread(
             target=lambda: promise.try_resolve(self.shutdown()), name="vela-shutdown", daemon=True
         )

@@ -5,11 +5,11 @@ from __future__ import annotations
 import gc
 import threading
 import weakref
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
-from runtime.async_runtime import sleep
+from runtime.async_runtime import block_on, sleep
 from runtime.errors import InvalidStateError, PoolShutdownError
 from runtime.testing import LeakCheck, ScriptedBackend, race
 from runtime.workers import Worker, WorkerPool
@@ -259,3 +259,27 @@ def test_many_threads_get_one_default_pool() -> None:
     pools = race(*[WorkerPool.get_global] * 8)
 
     assert len({id(pool) for pool in pools}) == 1
+
+
+@pytest.mark.parametrize("backend", ["thread", "inline"])
+def test_async_with_in_a_job_of_the_pool_does_not_wait_for_itself(
+    backend: Literal["thread", "inline"],
+) -> None:
+    """The job holds the very slot for whose end it would wait."""
+    pool = WorkerPool(1, backend=backend)
+    left: list[bool] = []
+
+    async def enter() -> None:
+        async with pool:
+            pass
+
+    def work() -> None:
+        block_on(enter())
+        left.append(pool.is_shutdown())
+
+    caller = threading.Thread(target=lambda: pool.spawn(work)._wait(GUARD), daemon=True)
+    caller.start()
+    caller.join(GUARD)
+
+    assert left == [True]
+    assert pool.shutdown() is True

@@ -84,7 +84,7 @@ def test_what_is_said_at_the_exit_is_one_plain_line(
     log.error("%s failed", "job", exc_info=ValueError("no line of its own"))
     log.warning("%d left", 3)
     try:
-        raise OSError("no licence")
+        raise OSError("no licence")  # noqa: TRY301 - it is what is logged
     except OSError:
         log.exception("the %s raised", "hook")
 
