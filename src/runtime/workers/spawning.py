@@ -16,6 +16,7 @@ from runtime.async_runtime.outcome import ERROR
 from runtime.backends.base import this_thread
 from runtime.clock import check_timeout
 from runtime.errors import InvalidStateError, PoolShutdownError, WorkerStartError
+from runtime.workers.cancelling import cancel_together
 from runtime.workers.checks import (
     ASYNC_FLAGS,
     bind_arguments,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from runtime.workers.pool_core import PoolCore
     from runtime.workers.worker_handle import WorkerHandle
 
-__all__ = ("JobMaker",)
+__all__ = ("JobMaker", "refuse")
 
 T = TypeVar("T")
 
@@ -48,7 +49,7 @@ class JobMaker:
 
     name: str
     _core: PoolCore
-    _submit: Callable[[JobSink], None]  # the backend's; _refuse from the shutdown on
+    _submit: Callable[[JobSink], None]  # the backend's; `refuse` from the shutdown on
 
     def spawn(
         self,
@@ -218,22 +219,24 @@ class JobMaker:
             old.lock.release()
         return True
 
-    def _refuse(self, job: JobSink) -> NoReturn:
-        """Take the place of the backend's ``submit`` when the pool is shut down."""
-        error = PoolShutdownError(
-            f"{self.name} is shut down and takes no more jobs: make a new WorkerPool"
-        )
-        job.refuse(error)
-        raise error
+
+def refuse(name: str, job: JobSink) -> NoReturn:
+    """Take the place of the backend's ``submit`` when the pool *name* is shut down."""
+    error = PoolShutdownError(f"{name} is shut down and takes no more jobs: make a new WorkerPool")
+    job.refuse(error)
+    raise error
 
 
 def _refusal(job: WorkerFuture[Any], error: BaseException) -> BaseException:  # Any: any job
-    """Return what to raise for *error*, with which a backend has refused *job*.
+    """Return what to raise for *error*, with which a backend has refused *job*: that never runs.
 
     Its spawner is told by that, so nobody else need be. The error's own traceback has frames that
     may hold the error itself: without it there is no cycle, and the function is freed at once.
     """
-    if job._outcome != ERROR:
+    if job._outcome != ERROR:  # a Ctrl-C that came when the backend had it already
+        core = job._core
+        runs_here = core.backend is not None and core.backend.capabilities.runs_in_caller
+        cancel_together(core, lambda: [job], running=runs_here)
         return error
     failure = job._failure()
     view = failure.view()  # and with it, nothing is left to report

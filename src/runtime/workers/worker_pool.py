@@ -8,6 +8,7 @@ Source: worker-api-spec.md, sections 2, 7 and 9; ADR-006, ADR-013.
 
 from __future__ import annotations
 
+import functools
 import threading
 import weakref
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
@@ -23,7 +24,7 @@ from runtime.workers.lifetime import adopt
 from runtime.workers.pool_backends import BackendOptions, default_max_workers, make_backend
 from runtime.workers.pool_core import PoolCore
 from runtime.workers.pool_state import PoolEvent, PoolState, next_state
-from runtime.workers.spawning import JobMaker
+from runtime.workers.spawning import JobMaker, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -213,7 +214,7 @@ class WorkerPool(JobMaker):
         """
         limit = check_timeout("timeout", timeout)
         self._advance(PoolEvent.SHUT_DOWN)
-        self._submit = self._refuse
+        self._submit = functools.partial(refuse, self.name)  # no method: it would keep the pool
         self._backend.close()
         if cancel_pending:
             cancel_together(self._core, self._jobs, running=False)

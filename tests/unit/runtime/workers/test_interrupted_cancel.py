@@ -228,3 +228,42 @@ def test_the_recursion_limit_leaves_no_job_half_settled(scripted: WorkerPool) ->
         sys.setrecursionlimit(limit)
         threading.excepthook = hook
     assert failed == []
+
+
+def test_a_spawn_that_is_interrupted_takes_its_job_back(
+    scripted: WorkerPool, backend: ScriptedBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody has its future: it would run for nobody."""
+    submit = scripted._submit
+
+    def interrupted(job: Any) -> None:
+        submit(job)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(scripted, "_submit", interrupted)
+
+    with pytest.raises(KeyboardInterrupt):
+        _ = scripted.spawn(nothing)
+
+    assert backend.run_all() == 0
+    assert scripted.statistics().cancelled == 1
+
+
+def test_an_interrupted_spawn_lets_a_job_run_on_that_has_begun(
+    scripted: WorkerPool, backend: ScriptedBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A function cannot be taken back; its end is counted like any other."""
+    submit = scripted._submit
+
+    def started(job: Any) -> None:
+        submit(job)
+        backend.start(job)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(scripted, "_submit", started)
+
+    with pytest.raises(KeyboardInterrupt):
+        _ = scripted.spawn(nothing)
+    backend.run_all()
+
+    assert scripted.statistics().succeeded == 1

@@ -283,3 +283,18 @@ def test_async_with_in_a_job_of_the_pool_does_not_wait_for_itself(
 
     assert left == [True]
     assert pool.shutdown() is True
+
+
+def test_a_pool_that_is_shut_down_is_freed_without_the_collector() -> None:
+    """Reference counting is enough: nothing of it points back to it."""
+    pool = WorkerPool(1)
+    pool.shutdown()
+    weak = weakref.ref(pool)
+    gc.disable()
+    try:
+        del pool
+        alive = weak()
+    finally:
+        gc.enable()
+
+    assert alive is None
