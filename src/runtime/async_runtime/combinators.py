@@ -17,8 +17,7 @@ from runtime.async_runtime.future import Future, FutureLike, cancel_loser, check
 from runtime.async_runtime.outcome import ERROR, VALUE
 from runtime.async_runtime.poll import PENDING, Poll
 from runtime.async_runtime.promise import PromiseFuture
-from runtime.async_runtime.running import running
-from runtime.async_runtime.timers import shared_deadlines
+from runtime.async_runtime.timed import Timed
 from runtime.async_runtime.waiters import wake_each
 from runtime.async_runtime.waker import NOOP, Waker
 from runtime.clock import check_timeout
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from runtime.async_runtime.future import Pollable
-    from runtime.async_runtime.timer_heap import Timer
     from runtime.async_runtime.waiters import Wakeable
 
 __all__ = ("CatchFuture", "FlatMapFuture", "MapFuture", "TimeoutFuture")
@@ -191,21 +189,21 @@ def _is_future_like(value: object) -> bool:
     return hasattr(value, "poll") or hasattr(value, "cr_await") or isinstance(value, Future)
 
 
-class TimeoutFuture(Future[T]):
+class TimeoutFuture(Timed, Future[T]):
     """*future*, or `TimeoutError` after *seconds* from the first poll; see `Future.timeout`.
 
     Raises:
         ValueError: *seconds* is negative or NaN.
     """
 
-    __slots__ = ("_cell", "_future", "_seconds", "_timer")
+    __slots__ = ("_cell", "_clock", "_deadline", "_future", "_queue", "_seconds", "_timers")
 
     def __init__(self, future: FutureLike[T], seconds: float) -> None:
         limit = check_timeout("seconds", seconds)
         self._seconds = math.inf if limit is None else limit
         self._future: Pollable[T] = as_pollable(future)
         self._cell: PromiseFuture[T] = PromiseFuture()
-        self._timer: Timer | None = None
+        self._untimed()
 
     def poll(self, waker: Waker = NOOP) -> Poll[T]:
         """Poll the future; the first poll starts the clock."""
@@ -223,10 +221,8 @@ class TimeoutFuture(Future[T]):
         return cell.poll()
 
     def _look(self, waker: Waker) -> None:
-        if self._timer is None and self._seconds != math.inf:
-            executor = running.executor
-            add = shared_deadlines().add_in if executor is None else executor._add_timer_in
-            self._timer = add(self._seconds, self._expire)
+        if self._seconds != math.inf:
+            self._watch(self._seconds)
         try:
             polled = checked(self._future.poll(waker), self._future)
         except BaseException as error:  # noqa: BLE001 - it is the outcome
@@ -236,8 +232,8 @@ class TimeoutFuture(Future[T]):
                 self._settle(VALUE, polled.value)
 
     def _settle(self, outcome: int, value: object) -> None:
-        if self._cell._settle(outcome, value) and self._timer is not None:
-            self._timer.cancel()
+        if self._cell._settle(outcome, value):
+            self._unwatch()
 
     def _expire(self) -> None:
         error = FutureTimeoutError(f"waiting for {self._future!r}", self._seconds)
@@ -250,13 +246,15 @@ class TimeoutFuture(Future[T]):
         waiting = self._cell._waiting()
         if not self._cell.cancel():
             return False
-        if self._timer is not None:
-            self._timer.cancel()
         self._leave(waiting)
         return True
 
+    def _waiters_left(self) -> list[Wakeable]:
+        return self._cell._waiting()
+
     def _leave(self, waiting: list[Wakeable]) -> None:
         """Drop the wakers that the future keeps for us: it may live long. Then cancel it."""
+        self._unwatch()
         for waker in waiting:
             forget(self._future, cast("Waker", waker))  # cast: only wakers get in there
         cancel_loser(self._future)

@@ -127,7 +127,9 @@ class Join(Future[U], Generic[T, U]):
         """Look at the children that woke since the last poll."""
         cell = self._cell
         if not cell._outcome:
-            if waker is not NOOP:
+            if waker is not NOOP and id(waker) not in self._parents:
+                if self._parents:  # maybe of another loop, which has to watch deadlines too
+                    self._dirty.extend(range(len(self._children)))
                 self._parents[id(waker)] = waker
             while self._dirty and not cell._outcome and self._busy.acquire(False):
                 try:

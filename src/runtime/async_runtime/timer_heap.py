@@ -134,10 +134,18 @@ class TimerHeap:
             heapq.heappush(self._entries, timer)
 
     def clear(self) -> None:
-        """Drop all."""
-        self._taken = None
+        """Drop all, at the end of a loop; futures (`timed`) may have others who wait for them."""
+        self._restore()
+        left = [timer[2] for timer in self._entries]
         self._entries.clear()
         self.dead = 0
+        for callback in left:
+            loop_closed = getattr(getattr(callback, "__self__", None), "_loop_closed", None)
+            if loop_closed is not None:
+                try:
+                    loop_closed()
+                except Exception:  # noqa: BLE001 - reported: closing must come to its end
+                    logger(__name__).exception("nobody watches the deadline of %r", callback)
 
     def _purge(self) -> None:
         """Drop the cancelled ones: memory stays in proportion to what is alive."""

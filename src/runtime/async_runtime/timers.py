@@ -19,7 +19,7 @@ from runtime.locking import taking
 from runtime.logs import logger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 __all__ = (
     "DeadlineQueue",
@@ -57,7 +57,8 @@ class DeadlineQueue:
         if isinstance(clock, SteppedClock):
             # A weak method: the clock must not keep a queue that nobody uses.
             run_due = weakref.WeakMethod(self.run_due)
-            clock.on_advance(lambda: _call_weak(run_due))
+            forget = clock.on_advance(lambda: _call_weak(run_due))
+            weakref.finalize(self, forget).atexit = False
 
     def _reset(self) -> None:
         """Start without deadlines and without a thread: when made, and in a forked child."""
@@ -103,6 +104,10 @@ class DeadlineQueue:
                 timer.cancel()
                 raise
         return timer
+
+    def has_any_of(self, timers: Iterable[Timer]) -> bool:
+        """Tell whether one of *timers* is of this queue; not after a fork, where all are gone."""
+        return any(timer.heap is self._heap for timer in timers)
 
     def run_due(self) -> None:
         """Call back everything that is due now."""
