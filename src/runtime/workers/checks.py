@@ -17,10 +17,11 @@ __all__ = (
     "ASYNC_FLAGS",
     "MAX_WORKERS",
     "bind_arguments",
-    "check_at_least_one",
+    "check_at_least",
     "check_callable",
     "check_context",
     "check_name",
+    "check_pool",
     "check_workers",
 )
 
@@ -89,6 +90,8 @@ def bind_arguments(
     """
     if isinstance(args, (str, bytes)) or not hasattr(args, "__iter__"):
         raise TypeError(f"args must be a tuple of arguments, got {args!r}: write args=(x,)")
+    if kwargs is not None and not hasattr(kwargs, "keys"):
+        raise TypeError(f"kwargs must be a mapping of names, got {kwargs!r}: write kwargs={{...}}")
     if not args and not kwargs:
         return func
     if kwargs and not all(isinstance(name, str) for name in cast("Iterable[object]", kwargs)):
@@ -96,20 +99,40 @@ def bind_arguments(
     return functools.partial(func, *args, **(kwargs or {}))
 
 
-def check_at_least_one(name: str, value: object) -> int:
-    """Return *value* where it is a whole number from 1 on.
+def check_at_least(lowest: int, name: str, value: object) -> int:
+    """Return *value* where it is a whole number from *lowest* on.
 
     Raises:
         TypeError: it is no whole number.
-        ValueError: it is below 1.
+        ValueError: it is below *lowest*.
     """
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(
             f"{name} must be a whole number, got {value!r} ({type(value).__name__}): pass an int"
         )
-    if value < 1:
-        raise ValueError(f"{name} must be 1 or more, got {value}")
+    if value < lowest:
+        raise ValueError(f"{name} must be {lowest} or more, got {value}")
     return value
+
+
+def check_pool(name: object, clock: object, **hooks: object) -> None:
+    """Refuse a name, a clock or *hooks* of a pool that would only be noticed when needed.
+
+    Raises:
+        TypeError: one of them is of the wrong type.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"name must be a str, got {name!r} ({type(name).__name__})")
+    if not callable(getattr(clock, "now", None)):
+        raise TypeError(
+            f"clock must have a method now(), got {clock!r} ({type(clock).__name__}): "
+            "leave it out for the system's clock"
+        )
+    for what, hook in hooks.items():
+        if hook is not None and not callable(hook):
+            raise TypeError(
+                f"{what} must be a function or None, got {hook!r} ({type(hook).__name__})"
+            )
 
 
 def check_workers(max_workers: object) -> int:

@@ -17,7 +17,7 @@ from runtime.async_runtime.future import Future
 from runtime.async_runtime.promise import Promise
 from runtime.clock import check_timeout
 from runtime.workers.cancelling import cancel_each
-from runtime.workers.checks import check_at_least_one, check_callable, check_name
+from runtime.workers.checks import check_at_least, check_callable, check_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -108,9 +108,9 @@ class MapResults(Generic[U]):
         check_callable(func)
         check_timeout("timeout", options.timeout)
         check_name(options.name)
-        self._chunksize = check_at_least_one("chunksize", options.chunksize)
+        self._chunksize = check_at_least(1, "chunksize", options.chunksize)
         wanted = pool.max_workers * _PER_WORKER if options.window is None else options.window
-        self._window = check_at_least_one("window", wanted)
+        self._window = check_at_least(1, "window", wanted)
         self._pool = pool
         self._func = func
         self._place = place

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextvars
 import sys
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, cast
 
 from runtime.async_runtime.outcome import ERROR
 from runtime.backends.base import this_thread
@@ -42,6 +42,7 @@ T = TypeVar("T")
 
 _getframe = sys._getframe  # what the standard library itself uses to name a caller
 _copy_context = contextvars.copy_context
+_NO_ARGS: Final = ()  # the default of args, which is one object everywhere
 
 
 class JobMaker:
@@ -129,7 +130,7 @@ class JobMaker:
             check_callable(func)  # it knows the rest; this much is looked at for every job
         if name is not None:
             check_name(name)
-        if args or kwargs:
+        if args is not _NO_ARGS or kwargs is not None:
             func = bind_arguments(func, args, kwargs)
         if context is None:
             context = _copy_context()

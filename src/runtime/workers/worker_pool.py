@@ -18,7 +18,7 @@ from runtime.async_runtime.reports import log_unhandled
 from runtime.clock import SYSTEM_CLOCK, check_timeout
 from runtime.errors import InvalidStateError
 from runtime.workers.cancelling import cancel_together
-from runtime.workers.checks import bind_arguments, check_workers
+from runtime.workers.checks import bind_arguments, check_at_least, check_pool, check_workers
 from runtime.workers.current import running_job
 from runtime.workers.lifetime import adopt
 from runtime.workers.pool_backends import BackendOptions, default_max_workers, make_backend
@@ -94,6 +94,9 @@ class WorkerPool(JobMaker):
         self.max_workers = (
             default_max_workers() if max_workers is None else check_workers(max_workers)
         )
+        check_pool(name, clock, initializer=initializer, on_unhandled=on_unhandled)
+        check_at_least(0, "max_lent", max_lent)
+        check_at_least(0, "max_abandoned", max_abandoned)
         self.name = name
         self.exit_timeout = check_timeout("exit_timeout", exit_timeout)
         prepare = None if initializer is None else bind_arguments(initializer, initargs, None)
