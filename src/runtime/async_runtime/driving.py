@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, cast
 
+from runtime.async_runtime.awaited import awaited_by
 from runtime.async_runtime.cycles import check_await
 from runtime.async_runtime.driven import DrivenTask
 from runtime.async_runtime.embedding import EmbeddedLoop, check_count
@@ -103,12 +104,12 @@ class DrivingLoop(EmbeddedLoop):
                     f"stop() was called before {task!r} had ended: drive it again"
                 )
             if why == STALLED and not task._outcome and not expired:
-                self._park()
+                self._park(task)
         finally:
             del task, nest  # as in _drain
 
-    def _park(self) -> None:
-        """Sleep until something may be ready: a wake, or the next timer."""
+    def _park(self, until: DrivenTask[Any] | None = None) -> None:
+        """Sleep until something may be ready: a wake, or the next timer. *until* is driven."""
         parker = self._parker
         parker.arm()
         deadline = self._timers.next_deadline()
@@ -130,7 +131,12 @@ class DrivingLoop(EmbeddedLoop):
         if blocker is None:
             parker.park(span)
         else:
-            blocker.wait(None, span, lambda: parker.park(span))
+            needed = None if until is None else awaited_by(until)
+            del until  # as in _drain
+            if needed is None:
+                blocker.wait(None, span, lambda: parker.park(span))
+            else:
+                blocker.wait(None, span, lambda: parker.park(span), needed)
             parker.armed = False
 
     def _check_blocking(self, future: OutcomeFuture[Any]) -> None:

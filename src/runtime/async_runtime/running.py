@@ -46,8 +46,11 @@ class Blocker(Protocol):
         future: OutcomeFuture[Any] | None,  # Any: of whatever type
         limit: float | None,
         block: Callable[[], bool],
+        needed: OutcomeFuture[Any] | None = None,  # Any: as above
     ) -> bool:
         """Wait for *future* (None: for anything) by calling *block*, or make it unnecessary.
+
+        *needed* is what whoever waits for anything cannot come to an end without.
 
         *block* returns after *limit* seconds (None: no limit), so nothing may take longer.
 

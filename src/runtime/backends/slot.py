@@ -42,12 +42,14 @@ class Slot:
         "crew",
         "forked",  # set in a forked child: the process is the copy of this thread
         "ident",  # of its thread; 0 until that runs
+        "idles",  # the job that waits here until its own pool is idle; read by others
         "interrupts",
         "job",  # what runs on top of its stack; protected by the pool's lock
         "now",
         "sleep",
         "stack",  # the jobs below that, which wait for it; protected by the pool's lock
         "waits_for",  # what its job waits for, protected by the lock of `waiting`
+        "waits_for_all",  # the crew whose end or idleness its job waits for; read by others
         "wake",
     )
 
@@ -62,6 +64,8 @@ class Slot:
         self.interrupts: Interrupts | None = None
         self.now: float | None = None
         self.waits_for: OutcomeFuture[Any] | None = None  # Any: of whatever type
+        self.waits_for_all: Crew | None = None
+        self.idles: JobSink | None = None
         gate = threading.Lock()
         gate.acquire()
         self.sleep = gate.acquire
@@ -135,9 +139,10 @@ class Slot:
         future: OutcomeFuture[Any] | None,  # Any: see waits_for
         limit: float | None,
         block: Callable[[], bool],
+        needed: OutcomeFuture[Any] | None = None,  # Any: as above
     ) -> bool:
         """See `running.Blocker`: the job of this slot is about to wait."""
-        return wait_in_job(self, future, limit, block)
+        return wait_in_job(self, future, limit, block, needed)
 
     def interrupt(self, job: JobSink) -> bool:
         """See `SlotView`."""
@@ -148,6 +153,11 @@ class Slot:
         """Return what runs here, the one on top last. Needs the pool's lock."""
         job = self.job
         return self.stack if job is None else [*self.stack, job]
+
+    def is_idling(self) -> bool:
+        """Tell whether what runs here waits until its own pool is idle."""
+        job = self.idles
+        return job is not None and job is self.job
 
     @property
     def state(self) -> SlotState:

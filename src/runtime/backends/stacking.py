@@ -55,6 +55,7 @@ def _stack_up(slot: Slot, job: JobSink) -> bool:
 
 def _run(slot: Slot, job: JobSink) -> None:
     waits_for, slot.waits_for = slot.waits_for, None
+    waits_for_all, slot.waits_for_all = slot.waits_for_all, None
     # An executor that waits below must not seem to drive what runs here.
     executor, running.executor = running.executor, None
     try:
@@ -62,6 +63,7 @@ def _run(slot: Slot, job: JobSink) -> None:
     finally:
         running.executor = executor
         slot.waits_for = waits_for
+        slot.waits_for_all = waits_for_all
         if slot.forked:  # the job forked: its copy must not go on with the job below
             end_forked_child(None)
         crew = slot.crew

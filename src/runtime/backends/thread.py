@@ -13,6 +13,7 @@ from runtime.backends.base import BackendCounts, Capabilities, JobSink, PoolLock
 from runtime.backends.crew import Crew, CrewOptions
 from runtime.backends.slot import Slot
 from runtime.backends.thread_source import thread_source
+from runtime.backends.waiting import wait_for_all
 from runtime.errors import PoolShutdownError
 from runtime.locking import locked, taking
 from runtime.scheduling.job_queue import JobQueue
@@ -146,10 +147,13 @@ class ThreadBackend:
     # ---- waiting for the end --------------------------------------------------------------
 
     def wait_idle(self, timeout: float | None) -> bool:
-        """See `Backend.wait_idle`. A job that calls this does not wait for itself."""
+        """See `Backend.wait_idle`.
+
+        A job that calls this does not wait for itself, nor for others of this backend that do.
+        """
         here = this_thread.slot
         self._crew.serve()  # a spawn that a KeyboardInterrupt cut short may have woken nobody
-        return self._crew.watchers.wait(lambda: self._is_idle(here), timeout)
+        return self._wait(lambda: self._is_idle(here), timeout, idle=True)
 
     def close(self) -> None:
         """See `Backend.close`."""
@@ -160,14 +164,28 @@ class ThreadBackend:
         here = this_thread.slot
         if isinstance(here, Slot) and here.crew is self._crew:
             return False
-        return self._crew.watchers.wait(self._has_ended, timeout)
+        return self._wait(self._has_ended, timeout, idle=False)
+
+    def _wait(self, condition: Callable[[], bool], timeout: float | None, *, idle: bool) -> bool:
+        crew, here = self._crew, this_thread.slot
+        if not isinstance(here, Slot):
+            return crew.watchers.wait(condition, timeout)
+        return wait_for_all(
+            here,
+            crew,
+            lambda: crew.watchers.wait(condition, timeout),
+            limited=timeout is not None,
+            idle=idle,
+        )
 
     def _is_idle(self, here: object) -> bool:
         """Needs lock. A job that is over counts until its slot has let go of it."""
+        crew = self._crew
+        inside = isinstance(here, Slot) and here.crew is crew
         return self._queue.is_empty() and all(
             job.is_abandoned()
-            for slot in self._crew.slots
-            if slot is not here
+            for slot in crew.slots
+            if slot is not here and not (inside and slot.is_idling())
             for job in slot.jobs()
         )
 

@@ -116,11 +116,11 @@ def test_a_wake_between_pending_and_park_is_not_lost(executor: Executor) -> None
     park = executor._park
     woken: list[str] = []
 
-    def wake_then_park() -> None:
+    def wake_then_park(until: Any = None) -> None:  # Any: a task
         if not woken:
             woken.append("between")
             in_thread(lambda: promise.resolve(7))
-        park()
+        park(until)
 
     executor._park = wake_then_park  # type: ignore[method-assign]  # the probe
 
