@@ -14,6 +14,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, NoReturn, TypeVar
 
 from runtime.async_runtime.future import Future
+from runtime.async_runtime.outcome import ERROR
 from runtime.async_runtime.promise import Promise
 from runtime.clock import check_timeout
 from runtime.workers.cancelling import cancel_each
@@ -198,10 +199,7 @@ class MapResults(Generic[U]):
 
     def _fail(self, error: BaseException) -> NoReturn:
         """Close, and raise *error*: the one error speaks for all."""
-        for job in self._jobs:
-            if job.done():
-                job.exception(0)
-        self.close()
+        self._close_unread()
         try:
             if isinstance(error, (StopIteration, StopAsyncIteration)):  # not to look like the end
                 raise RuntimeError(  # noqa: TRY004 - as Python does it for a generator
@@ -210,6 +208,16 @@ class MapResults(Generic[U]):
             raise error
         finally:
             del error  # its traceback keeps this frame
+
+    def _close_unread(self) -> None:
+        """Close; of what has failed by then, nobody need be told."""
+        jobs = tuple(self._jobs)
+        try:
+            self.close()
+        finally:
+            for job in jobs:  # now they are all over: none fails after this look
+                if job._outcome == ERROR:
+                    job._failure().mark_observed()
 
     def _fill(self) -> None:
         """Make jobs until the window is full or the items are all read."""

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from runtime.errors import CancellationError
-from runtime.workers import MapResults, Worker, WorkerPool
+from runtime.workers import HandleState, MapResults, Worker, WorkerPool
 from tests.unit.runtime.gates import GUARD, Gate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from runtime.async_runtime import Executor
+    from runtime.async_runtime import Executor, UnhandledError
     from runtime.testing import ScriptedBackend
 
 
@@ -195,3 +195,26 @@ def test_results_on_threads_do_not_wait_for_a_held_one(pool: WorkerPool) -> None
     gate.open()
     assert next(results) == 1
     assert pool.wait_idle(GUARD)
+
+
+def test_a_job_that_fails_while_the_map_closes_is_not_reported(
+    scripted: WorkerPool, backend: ScriptedBackend, reports: list[UnhandledError]
+) -> None:
+    """The one error speaks for all, also for those that fail at the last moment."""
+
+    def fail(number: int) -> None:
+        raise ValueError(number)
+
+    results = Worker.map(fail, range(3), window=3, pool=scripted)
+    first, second, third = results._jobs
+    second.add_done_callback(lambda _: backend.run(third))
+    backend.run(first)
+
+    with pytest.raises(ValueError, match="0"):
+        next(results)
+    failed = third.state
+    del first, second, third
+    gc.collect()
+
+    assert failed is HandleState.FAILED
+    assert reports == []
