@@ -45,10 +45,10 @@ def as_pollable(value: FutureLike[T]) -> Pollable[T]:
     Raises:
         TypeError: it is neither.
     """
-    if hasattr(value, "poll"):
-        return cast("Pollable[T]", value)  # cast: it has poll, that is all it needs
+    if hasattr(value, "poll") and not isinstance(cast("object", value), type):
+        return cast("Pollable[T]", value)  # casts: it has poll and is no class: all it needs
     if is_coroutine(value):
-        return CoroutineFuture(value)
+        return CoroutineFuture(cast("Coroutine[Any, Any, T]", value))
     raise TypeError(
         f"expected a future (an object with poll) or a coroutine, got {value!r} "
         f"({type(value).__name__}): wrap a plain value in Future.ready(...)"

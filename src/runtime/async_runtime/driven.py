@@ -31,6 +31,7 @@ from runtime.async_runtime.task import (
     no_result,
 )
 from runtime.async_runtime.waker import Waker
+from runtime.clock import check_timeout
 from runtime.errors import InvalidStateError, TaskCancelledError
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ _STATES: Final = {
     ERROR: TaskState.FAILED,
     CANCELLED: TaskState.CANCELLED,
 }
+_NOW: Final = 0.0  # the default timeout of result(): it need not be checked
 
 
 if TYPE_CHECKING:  # to its users it is a TaskHandle (and registered as one, below)
@@ -151,7 +153,7 @@ class DrivenTask(OutcomeFuture[T], _Handle[T]):
         """Where the task was spawned: ``file:line in function``."""
         return describe_place(self._code, self._instruction)
 
-    def result(self, timeout: float | None = 0.0) -> T:
+    def result(self, timeout: float | None = _NOW) -> T:
         """Return the value of a completed task; by default without waiting.
 
         Args:
@@ -162,7 +164,10 @@ class DrivenTask(OutcomeFuture[T], _Handle[T]):
             InvalidStateError: "not completed" and *timeout* is 0; or "cancelled".
             TimeoutError: not completed in time.
             BaseException: what the task failed with, a fresh copy.
+            TypeError, ValueError: *timeout* is no span of time.
         """
+        if timeout is not _NOW:
+            check_timeout("timeout", timeout)
         if not self._outcome:
             if timeout == 0:
                 raise no_result(self, self.state)

@@ -124,11 +124,12 @@ class OutcomeFuture(Future[T]):
         Raises:
             TimeoutError: the outcome did not come in time; it is still to come.
             InvalidStateError: waiting here would block the very loop that has to settle it.
+            TypeError, ValueError: *timeout* is no span of time.
             BaseException: a fresh copy of the error, where the outcome is one.
 
         A `KeyboardInterrupt` during the wait is raised at once; the work goes on.
         """
-        if not self._outcome:
+        if timeout is not None or not self._outcome:
             self._wait(timeout)
         return self._read()
 
@@ -138,7 +139,7 @@ class OutcomeFuture(Future[T]):
         Waits and raises `TimeoutError` as `result` does. A cancellation is an error like any
         other here: it is returned.
         """
-        if not self._outcome:
+        if timeout is not None or not self._outcome:
             self._wait(timeout)
         return None if self._outcome == VALUE else self._failure().view()
 
@@ -241,6 +242,8 @@ class OutcomeFuture(Future[T]):
     def _wait(self, timeout: float | None) -> None:
         """Block this thread until settled; raise `TimeoutError` after *timeout* seconds."""
         limit = check_timeout("timeout", timeout)
+        if self._outcome:
+            return
         if limit is None or limit > 0:
             self._check_blocking()
         waker = ThreadWaker()
