@@ -206,15 +206,15 @@ def test_a_job_that_fails_while_the_map_closes_is_not_reported(
         raise ValueError(number)
 
     results = Worker.map(fail, range(3), window=3, pool=scripted)
-    first, second, third = results._jobs
-    second.add_done_callback(lambda _: backend.run(third))
-    backend.run(first)
+    jobs = list(results._jobs)
+    jobs[1].add_done_callback(lambda _: backend.run(jobs[2]))
+    backend.run(jobs[0])
 
     with pytest.raises(ValueError, match="0"):
         next(results)
-    failed = third.state
-    del first, second, third
+    state = jobs[2].state
+    jobs.clear()
     gc.collect()
 
-    assert failed is HandleState.FAILED
+    assert state is HandleState.FAILED
     assert reports == []
