@@ -5,14 +5,14 @@ Source: async-runtime-spec.md, section 8; ADR-002.
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING, Any, cast
+from itertools import repeat
+from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 
 from runtime.async_runtime.awaited import awaited_by
 from runtime.async_runtime.cycles import check_await
 from runtime.async_runtime.driven import DrivenTask
 from runtime.async_runtime.embedding import EmbeddedLoop, check_count
-from runtime.async_runtime.loop import STALLED, STOP_MARKER, STOPPED
+from runtime.async_runtime.loop import LOOK, STALLED, STOP_MARKER, STOPPED
 from runtime.async_runtime.nesting import Nest
 from runtime.async_runtime.ownership import Run
 from runtime.async_runtime.running import running
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from runtime.async_runtime.outcome import OutcomeFuture
 
 __all__ = ("DrivingLoop",)
+
+_LAST_TURNS: Final = 1000  # polls that a task gets to clean up when its time is over
 
 
 class DrivingLoop(EmbeddedLoop):
@@ -39,6 +41,7 @@ class DrivingLoop(EmbeddedLoop):
             InvalidStateError: called from inside of a run of this executor.
             WrongThreadError: the executor belongs to another thread.
             ExecutorClosedError: the executor is closed.
+            TypeError: *max_iterations* is no int.
             ValueError: *max_iterations* is negative.
         """
         left = check_count("max_iterations", max_iterations)
@@ -46,7 +49,7 @@ class DrivingLoop(EmbeddedLoop):
             while self._active and left > 0:
                 self._tick()
                 if max_iterations is None:
-                    why = self._drain(sys.maxsize, None)
+                    why = self._drain(repeat(None), None)
                 else:
                     why = self._poll_next()
                     left -= why != STALLED
@@ -62,12 +65,15 @@ class DrivingLoop(EmbeddedLoop):
         """
         if self._depth:
             self._littered = self._stopping = True
-            self._ready.append(STOP_MARKER)
+            self._ready.appendleft(STOP_MARKER)  # ahead of all that is ready
             if self._parker.armed:
                 self._parker.signal()
 
-    def _run_until(self, task: DrivenTask[Any], limit: float | None) -> None:
-        """Drive until *task* has ended; raise `TimeoutError` after *limit* seconds."""
+    def _run_until(self, task: DrivenTask[Any], limit: float | None, *, keep: bool) -> None:
+        """Drive until *task* has ended; raise `TimeoutError` after *limit* seconds.
+
+        *keep*: do not cancel it then.
+        """
         with Run(cast("Executor", self), inside=True) as run:  # cast: as in run
             expired = _Expired(self)
             timer = None if limit is None else self._add_timer_in(limit, expired.set)
@@ -82,8 +88,7 @@ class DrivingLoop(EmbeddedLoop):
                 while not task._outcome and not expired:
                     self._run_once(task, nest, expired)
                 if not task._outcome:
-                    what = f"run_until_complete of {task!r}"
-                    raise FutureTimeoutError(what, cast("float", limit))
+                    self._expire(task, cast("float", limit), None if keep else run)
             finally:
                 if timer is not None:
                     timer.cancel()
@@ -94,11 +99,35 @@ class DrivingLoop(EmbeddedLoop):
                     nest.release()
                 del task, current, nest  # as in _drain
 
+    def _expire(self, task: DrivenTask[Any], limit: float, run: Run | None) -> NoReturn:
+        """Say that *limit* is over; where there is a *run*, *task* ends with it."""
+        what = f"run_until_complete of {task!r}"
+        try:
+            if run is not None:
+                self._clean_up(task, run.current)
+        finally:
+            del task, run  # as in _drain
+        raise FutureTimeoutError(what, limit)
+
+    def _clean_up(self, task: DrivenTask[Any], current: object) -> None:
+        """Cancel *task* and let it come to its end as far as that needs no waiting."""
+        outer = self._nest
+        nest = self._nest = outer or Nest(self, current, task)
+        try:
+            task.cancel()
+            while nest.drain(task, _LAST_TURNS) == LOOK:
+                pass
+        finally:
+            self._nest = outer
+            if outer is None:
+                nest.release()
+            del task, nest, outer  # as in _drain
+
     def _run_once(self, task: DrivenTask[Any], nest: Nest | None, expired: _Expired) -> None:
         """Poll until there is something to look at; park where nothing is ready."""
         try:
             self._tick()
-            why = self._drain(sys.maxsize, task) if nest is None else nest.drain(task)
+            why = self._drain(repeat(None), task) if nest is None else nest.drain(task)
             if why == STOPPED:
                 raise InvalidStateError(
                     f"stop() was called before {task!r} had ended: drive it again"

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 import sys
+from itertools import repeat
+from operator import length_hint
 from typing import TYPE_CHECKING, Final, Literal, cast
 
 from runtime.async_runtime.loop import DONE, LOOK, SPENT, STALLED, STOPPED
@@ -60,6 +62,7 @@ class EmbeddedLoop(OwnedLoop):
             again, and `next_deadline` says when at the latest.
 
         Raises: as `step`, and
+            TypeError: a budget is no number, or *max_polls* no whole one.
             ValueError: a budget is negative, or NaN.
         """
         limit = check_timeout("max_time", max_time)
@@ -91,18 +94,17 @@ class EmbeddedLoop(OwnedLoop):
                 # One look at the clock for several polls, while polls are short.
                 chunk = min(2 * chunk, _CHUNK) if now - before < _SHORT else 1
                 before = now
-            why, polled = self._poll_some(min(chunk, left - _CHUNK))
+            why, polled = self._poll_some(min(chunk, left))
             if why == STOPPED:
                 return "stopped"
             left -= polled
 
     def _poll_some(self, wanted: int) -> tuple[int, int]:
-        """Poll about *wanted* tasks, and exactly one for a small number; say why, and how many.
-
-        The many are counted generously: what is no task in the queue counts as one, too.
-        """
+        """Poll at most *wanted* tasks; say why no more, and how many."""
         if wanted > 1:
-            return self._drain(wanted, None), wanted
+            self._idle, turns = 0, repeat(None, wanted)
+            why = self._drain(turns, None)
+            return why, wanted - length_hint(turns) - self._idle
         why = self._poll_next()
         return why, why in (SPENT, DONE)
 
@@ -115,7 +117,7 @@ class EmbeddedLoop(OwnedLoop):
                 return STALLED
             if task._outcome:
                 continue
-            why = self._drain(1, None, [task].pop)
+            why = self._drain(repeat(None, 1), None, [task].pop)
             if not isinstance(task, Marker) or why not in (SPENT, LOOK):
                 return why
 
@@ -166,10 +168,13 @@ def check_count(name: str, value: int | None) -> int:
     """Return *value*, or a number that is never reached for None.
 
     Raises:
+        TypeError: *value* is no int.
         ValueError: *value* is negative.
     """
     if value is None:
         return sys.maxsize
+    if isinstance(value, bool) or not isinstance(cast("object", value), int):  # cast: no types
+        raise TypeError(f"{name} must be an int or None, got {value!r}: pass a whole number")
     if value < 0:
         raise ValueError(f"{name} must be 0 or more, got {value!r}: pass None for no limit")
     return value

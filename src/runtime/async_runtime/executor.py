@@ -21,9 +21,13 @@ from runtime.async_runtime.closing import end_tasks
 from runtime.async_runtime.coroutines import as_pollable, is_coroutine
 from runtime.async_runtime.driven import DrivenTask
 from runtime.async_runtime.driving import DrivingLoop
+from runtime.async_runtime.future import Future, forget
+from runtime.async_runtime.task import TaskLike
+from runtime.async_runtime.waker import NOOP
 from runtime.clock import SYSTEM_CLOCK, Clock, SteppedClock, check_timeout
 from runtime.errors import (
     ExecutorClosedError,
+    FutureTimeoutError,
     InvalidStateError,
 )
 
@@ -32,7 +36,9 @@ if TYPE_CHECKING:
     from types import CodeType, TracebackType
 
     from runtime.async_runtime.future import FutureLike
+    from runtime.async_runtime.poll import Poll
     from runtime.async_runtime.reports import UnhandledError
+    from runtime.async_runtime.waker import Waker
 
 __all__ = ("Executor",)
 
@@ -156,7 +162,8 @@ class Executor(DrivingLoop):
             timeout: Seconds from now on the executor's clock; None for no limit.
 
         Raises:
-            TimeoutError: it took longer. What was given is cancelled, except a handle.
+            TimeoutError: it took longer. What was given is cancelled, except a handle; the
+                cleaning up of a coroutine has run then, as far as it did not have to wait.
             WouldBlockError: there was nothing to do but wait, and ``block=False``.
             InvalidStateError: `stop` was called before the end.
             AwaitCycleError: called in a task for that task, or for one that awaits it.
@@ -165,21 +172,26 @@ class Executor(DrivingLoop):
 
         Called from inside a task of this executor, it drives only what *future* needs (its
         task, what that spawns and awaits); all other tasks lie still until it returns.
-        A `KeyboardInterrupt` leaves at once; what was given is cancelled, except a handle.
+        A `KeyboardInterrupt` leaves at once; what was given is cancelled, except a handle. The
+        cleaning up of a coroutine (and the rest of it after a `TimeoutError`) runs when the
+        executor is driven next, or closed.
         """
         limit = check_timeout("timeout", timeout)
-        mine = isinstance(future, DrivenTask) and future._executor is self
-        if mine:
+        keep = isinstance(future, DrivenTask) and future._executor is self
+        if keep:
             task = cast("DrivenTask[T]", future)
         else:
-            task = self.spawn(future)
+            given = _Borrowed(future) if isinstance(future, TaskLike) else future
+            task = self.spawn(given)
             task._spawned_at(_getframe(1))
+            del given  # as below
         try:
-            self._run_until(task, limit)
+            self._run_until(task, limit, keep=keep)
             return task._read()
-        except BaseException:
-            if not mine:
-                task.cancel()  # does nothing where it has ended
+        except BaseException as error:
+            # Does nothing where it has ended; after a timeout it has been asked, and asks may add.
+            if not keep and not isinstance(error, FutureTimeoutError):
+                task.cancel()
             raise
         finally:
             del task, future  # a traceback may keep this frame, and the task keeps the traceback
@@ -237,6 +249,7 @@ class Executor(DrivingLoop):
         self._ready.clear()
         self._timers.clear()
         self._parker.close()
+        self._pop = self._ready.popleft  # no cycle: it is freed with its last user
         if self._forget_clock is not None:
             self._forget_clock()
 
@@ -254,6 +267,21 @@ class Executor(DrivingLoop):
     def __del__(self) -> None:
         if not self._closed and not self._depth:
             self.close()
+
+
+class _Borrowed(Future[T]):
+    """A handle of a task elsewhere: who drives this may be cancelled without that task."""
+
+    __slots__ = ("_handle",)
+
+    def __init__(self, handle: TaskLike[T]) -> None:
+        self._handle = handle
+
+    def poll(self, waker: Waker = NOOP) -> Poll[T]:
+        return self._handle.poll(waker)
+
+    def _forget(self, waker: Waker) -> None:
+        forget(self._handle, waker)
 
 
 def _clock_moved(executor: weakref.ref[Executor]) -> None:

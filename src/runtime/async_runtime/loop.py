@@ -13,7 +13,6 @@ Source: async-runtime-spec.md, section 6; ADR-002.
 from __future__ import annotations
 
 from collections import deque
-from itertools import repeat
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from runtime.async_runtime.driven import DrivenTask
@@ -33,6 +32,7 @@ from runtime.logs import logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from itertools import repeat
     from random import Random
 
     from runtime.async_runtime.nesting import Nest
@@ -68,6 +68,7 @@ class ReadyLoop:
         self._current: Any = None  # Any: the task (or marker) that is being polled
         self._nest: Nest | None = None  # the innermost nested run
         self._told: float | None = None  # the deadline that a host knows of
+        self._idle = 0  # turns that polled no task; loop thread only
         self._ticking = False  # the tick marker is in the queue; loop thread only
         self._stopping = False  # stop() was called during the run under way
         self._littered = False  # other markers may be in the queue
@@ -81,23 +82,28 @@ class ReadyLoop:
 
     # ---- hot path -------------------------------------------------------------------------
 
-    def _drain(  # noqa: C901, PLR0912 - written out: a call per resume would cost a third more
-        self, limit: int, until: DrivenTask[Any] | None, pop: Callable[[], Any] | None = None
+    def _drain(  # noqa: C901, PLR0912, PLR0915 - written out: a call per resume would cost a third more
+        self,
+        turns: repeat[None],
+        until: DrivenTask[Any] | None,
+        pop: Callable[[], Any] | None = None,
     ) -> int:
-        """Poll at most *limit* tasks that *pop* gives, or until *until* has ended. Say why."""
+        """Poll at most *turns* tasks that *pop* gives, or until *until* has ended. Say why."""
         pop = pop or self._pop
         append = self._ready.append
         forget = self._active.pop
         task = None
         try:
-            for _ in repeat(None, limit):
+            for _ in turns:
                 try:
                     task = pop()
                 except IndexError:
+                    self._idle += 1
                     return STALLED
                 if task._outcome:  # woken after its end, or ended out of turn
                     if task is until:
                         return DONE
+                    self._idle += 1
                     continue
                 task._woken = False  # before the poll: see the module
                 self._current = task
@@ -168,8 +174,6 @@ class ReadyLoop:
         else:
             self._active.setdefault(task)  # it gets one more poll: see _requeue_all
 
-    # ---- the rarer ways to go on ----------------------------------------------------------
-
     def _take_other(self, task: DrivenTask[Any], got: object) -> None:
         """Handle what `_drain` does not know at first sight."""
         if task._arg is None:
@@ -221,6 +225,8 @@ class ReadyLoop:
     def _pop_random(self) -> Any:  # noqa: ANN401 - see _ready
         """Take any of the ready ones; the seed decides which, so a run can be repeated."""
         ready = self._ready
+        if self._stopping:  # wherever in the queue the marker is by now
+            return STOP_MARKER
         if len(ready) > 1 and self._random is not None:
             ready.rotate(-self._random.randrange(len(ready)))
         return ready.popleft()

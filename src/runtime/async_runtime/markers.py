@@ -39,5 +39,7 @@ class Marker:
 
     def run(self, _send: object, _arg: object) -> Poll[Any]:
         """What a context would do for a task."""
-        self._func(running.executor)
+        loop: Any = running.executor  # Any: as func
+        loop._idle += 1
+        self._func(loop)
         return PENDING

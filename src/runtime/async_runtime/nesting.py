@@ -9,7 +9,9 @@ Source: async-runtime-spec.md, section 8.4; ADR-008.
 
 from __future__ import annotations
 
+import sys
 from collections import deque
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from runtime.async_runtime.driven import DrivenTask
@@ -32,10 +34,11 @@ class Nest:
         until: The task to drive to its end.
     """
 
-    __slots__ = ("_held", "_loop", "_members", "outer", "running")
+    __slots__ = ("_held", "_idle", "_loop", "_members", "outer", "running")
 
     def __init__(self, loop: ReadyLoop, current: object, until: DrivenTask[Any]) -> None:
         self._loop = loop
+        self._idle = loop._idle  # what the run around this one has counted
         self._members: set[DrivenTask[Any]] = set()
         self._held: deque[DrivenTask[Any]] = deque()  # ready, but not ours to poll
         self.outer = loop._nest
@@ -60,8 +63,11 @@ class Nest:
                 self._held.remove(held)
                 self._loop._ready.append(held)
 
-    def drain(self, until: DrivenTask[Any]) -> int:
-        """Poll members until *until* has ended, none is ready, or there is something to look at."""
+    def drain(self, until: DrivenTask[Any], limit: int = sys.maxsize) -> int:
+        """Poll members until *until* has ended, none is ready, or there is something to look at.
+
+        *limit*: after how many polls at most.
+        """
         loop = self._loop
         task: Any = None  # Any: a task or a marker
         try:
@@ -73,9 +79,12 @@ class Nest:
                 if not isinstance(task, Marker) and self._is_foreign(task):
                     self._held.append(task)
                     continue
-                why = loop._drain(1, until, [task].pop)
+                why = loop._drain(repeat(None, 1), until, [task].pop)
                 if why not in (SPENT, DONE):
                     return why
+                limit -= 1
+                if not limit:
+                    return SPENT
             return DONE
         finally:
             del task, until  # as in _drain
@@ -83,6 +92,7 @@ class Nest:
     def release(self) -> None:
         """Give back what was set aside, ahead of what became ready later."""
         self._loop._ready.extendleft(reversed(self._held))
+        self._loop._idle = self._idle
         self._held.clear()
         self._members.clear()
 
