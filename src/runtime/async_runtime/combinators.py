@@ -1,8 +1,9 @@
 """Futures over one future: map, flat_map, then, catch, timeout.
 
-A chain of any length is polled in a loop, never by recursion, and a function of the user's
-is called once, also where two executors poll the same chain from two threads: whoever
-takes the function out of its cell calls it, the other waits for the result.
+A chain of ``map``, ``flat_map``, ``then`` and ``catch`` of any length is polled in a loop, never
+by recursion; each ``timeout`` in it takes a few frames. A function of the user's is called
+once, also where two executors poll the same chain from two threads: whoever takes the function
+out of its cell calls it, the other waits for the result.
 Source: async-runtime-spec.md, section 5; ADR-003.
 """
 
@@ -57,7 +58,7 @@ class _Chain(Future[U]):
     def _climb(self, waker: Waker) -> bool:
         """Poll what lies at the bottom, then link after link above it; True with an outcome."""
         stack: list[_Chain[Any]] = [self]
-        self._cell._unsubscribe(waker)
+        _leave_cell(self._cell, waker)
         while stack:
             link = stack[-1]
             if link._cell._outcome:
@@ -65,7 +66,7 @@ class _Chain(Future[U]):
                 continue
             source = link._source
             if isinstance(source, _Chain) and not source._cell._outcome:
-                source._cell._unsubscribe(waker)  # whom this poll settles, it need not wake
+                _leave_cell(source._cell, waker)
                 stack.append(source)
                 continue
             if not link._advance(source, waker):
@@ -185,6 +186,12 @@ class CatchFuture(FlatMapFuture[U]):
         super().__init__(source, func, plain=True)
 
 
+def _leave_cell(cell: PromiseFuture[Any], waker: Waker) -> None:
+    """Drop *waker*, who polls: what the poll settles need not wake it."""
+    if len(cell._waiters) > 1 or cell._crowd:  # mostly nobody is there: the first is the claim
+        cell._unsubscribe(waker)
+
+
 def _is_future_like(value: object) -> bool:
     return hasattr(value, "poll") or hasattr(value, "cr_await") or isinstance(value, Future)
 
@@ -211,7 +218,7 @@ class TimeoutFuture(Timed, Future[T]):
         if not cell._outcome:
             self._look(waker)
             if not cell._outcome and waker is not NOOP:
-                cell._unsubscribe(waker)
+                _leave_cell(cell, waker)
                 cell._subscribe(waker)
                 if cell._outcome:  # it expired meanwhile, and did not see this waker
                     forget(self._future, waker)

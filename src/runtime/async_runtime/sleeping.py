@@ -35,7 +35,8 @@ class SleepFuture(Timed, PromiseFuture[None]):
 
     def __init__(self, seconds: float | None) -> None:
         super().__init__()
-        self._untimed()
+        self._clock = self._queue = None  # as _untimed
+        self._timers = []
         self._seconds = seconds  # None: for ever
 
     def poll(self, waker: Waker = NOOP) -> Poll[None]:
@@ -55,14 +56,14 @@ class SleepFuture(Timed, PromiseFuture[None]):
         return cancelled
 
     def _expire(self) -> None:
-        if self._settle(VALUE, None):
+        if self._settle(VALUE, None) and len(self._timers) > 1:
             self._unwatch()
 
     def _waiters_left(self) -> list[Wakeable]:
         return self._waiting()
 
     def _subscribe(self, waker: Wakeable) -> None:
-        super()._subscribe(waker)
+        OutcomeFuture._subscribe(self, waker)
         if self._seconds is not None and not self._outcome:
             self._watch(self._seconds)
 
