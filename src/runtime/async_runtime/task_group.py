@@ -114,16 +114,16 @@ class TaskGroup:
                 self._parent = None
                 return False
         await _Ended(self)
-        parent, self._parent = cast("DrivenTask[Any]", self._parent), None
-        parent._withdraw_stop(self)
-        return self._leave(parent, error)
+        return self._leave(error)
 
     def _note(self, request: CancelRequestedError) -> None:
         if request.reason is not self:
             self._outer.append(request)
 
-    def _leave(self, parent: DrivenTask[Any], error: BaseException | None) -> bool:
+    def _leave(self, error: BaseException | None) -> bool:
         """Raise what the block has come to; True where *error* is settled thereby."""
+        parent, self._parent = cast("DrivenTask[Any]", self._parent), None
+        parent._withdraw_stop(self)
         outer, self._outer = self._outer, []
         errors, self._errors = self._errors, []
         if error is not None and not isinstance(error, (Exception, CancelRequestedError)):

@@ -9,6 +9,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -155,3 +157,35 @@ def test_the_result_of_a_stopped_child_is_a_cancellation(executor: Executor) -> 
         executor.run_until_complete(main())
     with pytest.raises(TaskCancelledError):
         children[0].result()
+
+
+@pytest.mark.parametrize("in_child", [True, False])
+def test_what_a_failed_group_held_is_freed_with_its_error(
+    executor: Executor, in_child: Any
+) -> None:
+    """Not by the collector some time later: the group is not a part of its own traceback."""
+
+    class Kept:
+        pass
+
+    async def fail(kept: Kept) -> None:
+        raise KeyError(id(kept))
+
+    async def main(kept: Kept) -> None:
+        async with TaskGroup() as group:
+            if in_child:
+                group.spawn(fail(kept))
+            else:
+                await fail(kept)
+
+    kept = Kept()
+    there = weakref.ref(kept)
+    gc.collect()
+    gc.disable()
+    try:
+        with pytest.raises(ExceptionGroup) as caught:
+            executor.run_until_complete(main(kept))
+        del kept, caught
+        assert there() is None
+    finally:
+        gc.enable()
