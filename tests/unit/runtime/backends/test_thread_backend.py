@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import threading
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,12 +16,12 @@ from runtime.errors import PoolShutdownError
 from runtime.testing import race
 from runtime.workers import WorkerPool
 from runtime.workers.handle_state import Outcome
+from runtime.workers.job import WorkerFuture
 from tests.unit.runtime.backends.inside import backend_of, crew_of, wait_until, wait_until_back
 from tests.unit.runtime.gates import GUARD, Gate, nothing
 
 if TYPE_CHECKING:
     from runtime.backends.base import JobSink
-    from runtime.workers.job import WorkerFuture
 
 
 def test_a_job_pushed_just_before_the_close_runs() -> None:
@@ -173,7 +174,10 @@ def test_wait_idle_is_woken_by_the_cancellation_of_the_last_job_that_waits() -> 
 
 
 def test_wait_idle_serves_a_job_whose_spawn_was_cut_short() -> None:
-    """A KeyboardInterrupt between the two steps of a spawn: in the queue, and nobody was woken."""
+    """A KeyboardInterrupt between the two steps of a spawn: in the queue, and nobody was woken.
+
+    The pool takes such a job back, where no second interrupt keeps it from that.
+    """
     with WorkerPool(1) as pool:
         backend, crew = backend_of(pool), crew_of(pool)
         pool.spawn(nothing).result(GUARD)
@@ -186,8 +190,11 @@ def test_wait_idle_serves_a_job_whose_spawn_was_cut_short() -> None:
 
         backend._push = push_and_raise
         ran = threading.Event()
+        job: WorkerFuture[None] = WorkerFuture(
+            pool._core, ran.set, None, copy_context(), None, 0, None
+        )
         with pytest.raises(KeyboardInterrupt):
-            pool.spawn(ran.set)
+            backend.submit(job)
         backend._push = push
 
         assert pool.wait_idle(GUARD)
