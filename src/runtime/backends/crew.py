@@ -17,6 +17,7 @@ import threading
 from typing import TYPE_CHECKING, NamedTuple
 
 from runtime.backends.base import end_forked_child
+from runtime.backends.headroom import check_headroom
 from runtime.backends.slot import Slot
 from runtime.backends.thread_source import thread_source
 from runtime.backends.watching import Watchers
@@ -101,6 +102,7 @@ class Crew:
         source = thread_source()
         if source.defer(self.serve):
             return
+        check_headroom()
         slot = Slot(self)
         try:
             if self._reserve(slot):
@@ -307,9 +309,14 @@ class Crew:
 
     def lend(self) -> bool:
         """A job waits: allow one more thread; False at the cap."""
+        check_headroom()  # also for giving it back
         if not self._change_lent(1):
             return False
-        self.serve()
+        try:
+            self.serve()
+        except BaseException:
+            self._change_lent(-1)
+            raise
         return True
 
     def take_back(self) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from runtime.async_runtime.running import running
 from runtime.backends.base import end_forked_child
+from runtime.backends.headroom import has_headroom
 
 if TYPE_CHECKING:
     from runtime.backends.base import JobSink
@@ -22,11 +23,17 @@ MAX_STACK: Final = 64  # jobs on one thread: each takes some ten frames of the i
 def run_in_place(slot: Slot, job: JobSink) -> bool:
     """Run *job* on *slot*'s thread if it waits in its queue; False where it does not."""
     crew = slot.crew
-    if len(slot.stack) >= MAX_STACK:
+    if len(slot.stack) >= MAX_STACK or not has_headroom():
         return False
     with crew.lock:  # a worker thread: no signal handler runs here
-        if job.is_over() or not crew.queue.remove(job) or not _stack_up(slot, job):
+        if job.is_over() or not crew.queue.remove(job):
             return False
+        try:
+            if not _stack_up(slot, job):
+                return False
+        except BaseException:
+            crew.queue.put_back(job)
+            raise
     _run(slot, job)
     return True
 
@@ -34,12 +41,18 @@ def run_in_place(slot: Slot, job: JobSink) -> bool:
 def run_any_in_place(slot: Slot) -> bool:
     """Run the next queued job on *slot*'s thread; False where none waits."""
     crew = slot.crew
-    if len(slot.stack) >= MAX_STACK:
+    if len(slot.stack) >= MAX_STACK or not has_headroom():
         return False
     with crew.lock:
         job = crew.queue.pop()
-        if job is None or not _stack_up(slot, job):
+        if job is None:
             return False
+        try:
+            if not _stack_up(slot, job):
+                return False
+        except BaseException:
+            crew.queue.put_back(job)
+            raise
     _run(slot, job)
     return True
 
@@ -60,6 +73,10 @@ def _run(slot: Slot, job: JobSink) -> None:
     executor, running.executor = running.executor, None
     try:
         job.execute()
+    except BaseException as error:
+        if job.is_over():
+            raise
+        job.crash(error)  # who waits for it is told
     finally:
         running.executor = executor
         slot.waits_for = waits_for

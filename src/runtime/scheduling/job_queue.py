@@ -44,7 +44,7 @@ JobT = TypeVar("JobT", bound=QueuedJob)
 class JobQueue(Generic[JobT]):
     """Waiting jobs; see the module for who may call what."""
 
-    __slots__ = ("_changes", "_jobs", "_shells", "push")
+    __slots__ = ("_changes", "_jobs", "_shells", "push", "put_back")
 
     def __init__(self) -> None:
         self._jobs: deque[JobT] = deque()
@@ -56,6 +56,8 @@ class JobQueue(Generic[JobT]):
         # counted: `push`, which only appends, and `take`, which no such code can call.
         self._changes = 0
         self.push: Callable[[JobT], None] = self._jobs.append
+        # For one that `pop` or `remove` took out and that could not be run: it is next.
+        self.put_back: Callable[[JobT], None] = self._jobs.appendleft
 
     def __len__(self) -> int:
         """Return how many jobs wait; shells do not count."""

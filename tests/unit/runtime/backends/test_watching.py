@@ -48,7 +48,9 @@ def test_a_wait_inside_of_a_job_is_told_to_its_pool() -> None:
     told: list[float | None] = []
 
     class Blocker:
-        def wait(self, future: object, limit: float | None, block: object) -> bool:  # noqa: ARG002 - its shape
+        def wait(
+            self, future: object, limit: float | None, block: object, needed: object = None
+        ) -> bool:
             told.append(limit)
             return True
 
