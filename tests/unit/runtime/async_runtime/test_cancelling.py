@@ -254,7 +254,7 @@ def test_cancel_from_another_thread(kind: str) -> None:
     asked = threading.Event()
 
     class Parking:
-        def wait(self, _future: Any, _limit: Any, block: Any) -> bool:
+        def wait(self, _future: Any, _limit: Any, block: Any, _needed: Any = None) -> bool:
             parked.set()
             return bool(block())
 

@@ -163,7 +163,7 @@ def test_a_blocker_is_told_before_its_thread_waits() -> None:
     asked: list[Any] = []
 
     class Settling:
-        def wait(self, future: Any, limit: Any, block: Any) -> bool:
+        def wait(self, future: Any, limit: Any, block: Any, _needed: Any = None) -> bool:
             asked.append((future, limit))
             promise.try_resolve(1)
             return bool(block())

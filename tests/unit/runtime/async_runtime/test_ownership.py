@@ -94,7 +94,7 @@ def test_spawn_from_another_thread_wakes_a_sleeping_loop(executor: Executor) -> 
         return await got.future()
 
     class Spawning:
-        def wait(self, _future: Any, _limit: Any, block: Any) -> bool:
+        def wait(self, _future: Any, _limit: Any, block: Any, _needed: Any = None) -> bool:
             running.blocker = None
             in_thread(
                 lambda: executor.spawn(answer()).add_done_callback(
@@ -136,7 +136,7 @@ def test_a_wake_between_arming_and_sleeping_is_not_lost(executor: Executor) -> N
     promise: Promise[int] = Promise()
 
     class Waking:
-        def wait(self, _future: Any, _limit: Any, block: Any) -> bool:
+        def wait(self, _future: Any, _limit: Any, block: Any, _needed: Any = None) -> bool:
             running.blocker = None
             in_thread(lambda: promise.resolve(7))
             return bool(block())

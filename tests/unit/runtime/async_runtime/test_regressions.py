@@ -23,7 +23,7 @@ class Parks:
         self.spans: list[float | None] = []
         self.before = before
 
-    def wait(self, _future: Any, limit: float | None, block: Any) -> bool:
+    def wait(self, _future: Any, limit: float | None, block: Any, _needed: Any = None) -> bool:
         """Let *before* act, then sleep."""
         self.spans.append(limit)
         self.before()
