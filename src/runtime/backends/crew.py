@@ -260,9 +260,11 @@ class Crew:
             self._count_allowed()
 
     def _count_allowed(self) -> None:
-        """Needs lock."""
-        options = self.options
-        self.allowed = options.max_workers + self.lent + min(self.abandoned, options.max_abandoned)
+        """Needs lock. A slot that waits and is abandoned, too, takes one place, not two."""
+        options, abandoned = self.options, self.abandoned
+        if abandoned and self.lent:
+            abandoned -= sum(slot.abandoned and slot.lent > 0 for slot in self.slots)
+        self.allowed = options.max_workers + self.lent + min(abandoned, options.max_abandoned)
 
     def note_over(self, job: JobSink) -> None:
         """*job* is over, and its function still runs, on one of the slots perhaps."""
@@ -307,26 +309,27 @@ class Crew:
         slot.job = None
         self.recount(slot)
 
-    def lend(self) -> bool:
-        """A job waits: allow one more thread; False at the cap."""
+    def lend(self, slot: Slot) -> bool:
+        """The job of *slot* waits: allow one more thread; False at the cap."""
         check_headroom()  # also for giving it back
-        if not self._change_lent(1):
+        if not self._change_lent(slot, 1):
             return False
         try:
             self.serve()
         except BaseException:
-            self._change_lent(-1)
+            self._change_lent(slot, -1)
             raise
         return True
 
-    def take_back(self) -> None:
-        """A job for which a thread was lent does not wait any more."""
-        self._change_lent(-1)
+    def take_back(self, slot: Slot) -> None:
+        """The job of *slot*, for which a thread was lent, does not wait any more."""
+        self._change_lent(slot, -1)
 
     @locked
-    def _change_lent(self, by: int) -> bool:
+    def _change_lent(self, slot: Slot, by: int) -> bool:
         if by > 0 and self.lent >= self.options.max_lent:
             return False
         self.lent += by
+        slot.lent += by
         self._count_allowed()
         return True

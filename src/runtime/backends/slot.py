@@ -45,6 +45,7 @@ class Slot:
         "idles",  # the job that waits here until its own pool is idle; read by others
         "interrupts",
         "job",  # what runs on top of its stack; protected by the pool's lock
+        "lent",  # how many threads are lent while it waits; protected by the pool's lock
         "now",
         "sleep",
         "stack",  # the jobs below that, which wait for it; protected by the pool's lock
@@ -62,6 +63,7 @@ class Slot:
         self.forked = False
         self.ident = 0
         self.interrupts: Interrupts | None = None
+        self.lent = 0
         self.now: float | None = None
         self.waits_for: OutcomeFuture[Any] | None = None  # Any: of whatever type
         self.waits_for_all: Crew | None = None

@@ -76,7 +76,7 @@ def _wait(
     try:
         if limit is None:
             _add_edge(slot, needed)
-        lent = crew.lend()
+        lent = crew.lend(slot)
         try:
             while limit is None and not lent and not _settled(future):
                 if not run_any_in_place(slot):
@@ -85,7 +85,7 @@ def _wait(
             return True if _settled(future) else block()
         finally:
             if lent:
-                crew.take_back()
+                crew.take_back(slot)
     finally:
         with _graph[0]:
             slot.waits_for = None

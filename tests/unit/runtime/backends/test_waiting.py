@@ -113,6 +113,28 @@ def test_an_executor_inside_of_a_job_lends_its_thread_while_it_sleeps() -> None:
         assert pool.spawn(outer).result(GUARD) == "inner"
 
 
+def test_a_waiting_job_that_is_cancelled_makes_room_for_one_thread_not_two() -> None:
+    """It is lent for and abandoned at once, and still holds one thread only."""
+    with WorkerPool(1) as pool:
+        gate: Gate[str] = Gate()
+
+        def outer() -> str:
+            return pool.spawn(gate).result(GUARD)  # with a limit: not in place
+
+        job = pool.spawn(outer, cancel_on_abandon=False)
+        gate.wait_begun()
+        crew = crew_of(pool)
+        before = crew.lent, crew.abandoned, crew.allowed
+        job.cancel()
+        during = crew.lent, crew.abandoned, crew.allowed
+        gate.open()
+        wait_until(pool, lambda: crew.abandoned == 0)
+
+        assert before == (1, 0, 2)
+        assert during == (1, 1, 2)
+        assert (crew.lent, crew.allowed) == (0, 1)
+
+
 def test_at_the_cap_a_wait_makes_way_for_the_jobs_that_wait() -> None:
     """No thread may be lent: the waiting one runs what is queued, whichever comes."""
     with WorkerPool(1, max_lent=0) as pool:

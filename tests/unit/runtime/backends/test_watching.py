@@ -49,7 +49,11 @@ def test_a_wait_inside_of_a_job_is_told_to_its_pool() -> None:
 
     class Blocker:
         def wait(
-            self, future: object, limit: float | None, block: object, needed: object = None
+            self,
+            future: object,  # noqa: ARG002 - its shape
+            limit: float | None,
+            block: object,  # noqa: ARG002 - its shape
+            needed: object = None,  # noqa: ARG002 - its shape
         ) -> bool:
             told.append(limit)
             return True
