@@ -37,7 +37,8 @@ class Capabilities(NamedTuple):
         name: The word that `PoolStatistics` and messages show.
         can_kill: Whether a running function can be stopped against its will.
         needs_pickle: Whether functions, arguments and results must be picklable.
-        runs_in_caller: Whether ``spawn`` returns only after the job has run.
+        runs_in_caller: Whether ``spawn`` returns only after the job has run; then a Ctrl-C in a
+            job on the main thread is raised there, too.
         can_interrupt: Whether ``interrupt=True`` can raise an exception in a running job.
     """
 
@@ -113,7 +114,12 @@ class JobSink(Protocol):
         ...
 
     def execute(self) -> None:
-        """Call the function and settle with what it does. Never raises."""
+        """Call the function and settle with what it does.
+
+        Raises:
+            KeyboardInterrupt: as the function did, on the main thread, for a backend that runs
+                jobs in the caller: it is the caller's own. Nothing else.
+        """
         ...
 
     def crash(self, error: BaseException) -> None:

@@ -3,6 +3,7 @@
 The bypass for debugging, for tests, and for platforms without threads: the same handles, outcomes,
 errors and statistics. A time limit is still answered on time by the deadline watcher, to
 whoever else waits; the caller itself gets its thread back when the function returns.
+Ctrl-C in a job on the main thread settles that job, and is raised out of ``spawn`` at once.
 Source: worker-api-spec.md, section 8; ADR-006.
 """
 
@@ -83,7 +84,11 @@ class InlineBackend:
         self._watchers = Watchers(lock)
 
     def submit(self, job: JobSink) -> None:
-        """See `Backend.submit`: *job* has ended when this returns."""
+        """See `Backend.submit`: *job* has ended when this returns.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C came while the job ran on the main thread; *job* has ended.
+        """
         self._prepare()
         slot = _CallerSlot(job, self._clock.now())
         if self._begin(slot, job):

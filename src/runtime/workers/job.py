@@ -10,6 +10,7 @@ Source: worker-api-spec.md, sections 2, 3 and 8; ADR-013.
 from __future__ import annotations
 
 import functools
+import threading
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from runtime.async_runtime.outcome import ERROR, OPEN, VALUE
@@ -173,6 +174,17 @@ class WorkerFuture(JobRecord[T]):
             self._late = Outcome.STOPPED  # before _ended_at: `outcome` goes by both
         error.__traceback__ = _of_user(error.__traceback__)
         self._end_run(error)
+        if isinstance(error, KeyboardInterrupt) and self._runs_in_main_thread():
+            if self._outcome == ERROR:
+                self._failure().view()  # nobody gets the future: it is no failure left unread
+            raise error
+
+    def _runs_in_main_thread(self) -> bool:
+        """Tell whether Ctrl-C in the function is the caller's own."""
+        backend = self._core.backend
+        if backend is None or not backend.capabilities.runs_in_caller:
+            return False
+        return threading.current_thread() is threading.main_thread()
 
     def crash(self, error: BaseException) -> None:
         """See `JobSink.crash`."""

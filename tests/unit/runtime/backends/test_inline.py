@@ -5,14 +5,17 @@
 
 from __future__ import annotations
 
+import gc
+import signal
 import threading
+from typing import Any
 
 import pytest
 
 from runtime.errors import BrokenPoolError, PoolShutdownError
 from runtime.testing import race
 from runtime.workers import Worker, WorkerPool
-from runtime.workers.handle_state import Outcome
+from runtime.workers.handle_state import HandleState, Outcome
 from tests.unit.runtime.gates import GUARD, Gate, nothing
 
 
@@ -162,3 +165,40 @@ def test_an_initializer_that_raises_breaks_the_pool() -> None:
         pool.spawn(nothing)
     assert first.value is not second.value
     assert isinstance(first.value.__cause__, ValueError)
+
+
+def test_ctrl_c_in_a_job_settles_it_and_is_raised_at_once() -> None:
+    """It is the caller's own: nobody may ever read the future. And it is no failure left unread."""
+    reports: list[object] = []
+    with WorkerPool(backend="inline", on_unhandled=reports.append) as pool:
+        jobs: list[Any] = []  # Any: futures
+
+        def interrupted() -> None:
+            jobs.extend(pool.get_active_handles())
+            signal.raise_signal(signal.SIGINT)
+
+        with pytest.raises(KeyboardInterrupt):
+            pool.spawn(interrupted)
+
+        assert [job.state for job in jobs] == [HandleState.FAILED]
+        assert pool.statistics().failed == 1
+        assert pool.wait_idle(0)
+        assert pool.spawn(lambda: 1).result(0) == 1
+        jobs.clear()
+    gc.collect()
+    assert reports == []
+
+
+def test_a_keyboard_interrupt_on_another_thread_is_the_jobs_outcome() -> None:
+    """No Ctrl-C comes there: the function raised it itself."""
+    with WorkerPool(backend="inline") as pool:
+        errors: list[BaseException | None] = []
+
+        def raise_it() -> None:
+            raise KeyboardInterrupt
+
+        thread = threading.Thread(target=lambda: errors.append(pool.spawn(raise_it).exception(0)))
+        thread.start()
+        thread.join(GUARD)
+
+        assert [type(error) for error in errors] == [KeyboardInterrupt]

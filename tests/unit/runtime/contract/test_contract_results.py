@@ -58,7 +58,7 @@ def test_a_value_arrives(pool: WorkerPool, executor: Executor, value: object) ->
         KeyError(("a", 1)),
         UnicodeDecodeError("utf-8", b"x", 0, 1, "reason"),
         SystemExit(3),
-        KeyboardInterrupt(),
+        # KeyboardInterrupt: `runs_in_caller` decides; see test_outcomes.py and test_inline.py.
         GeneratorExit("gone"),
         StopIteration("value"),
         CancelRequestedError("of its own accord"),
