@@ -60,8 +60,9 @@ class Failure:
         self._report = None
 
     def __del__(self) -> None:
-        report, self._report = self._report, None
+        report = getattr(self, "_report", None)  # an interrupt may have cut __init__ short
         if report is not None:
+            self._report = None
             report(self)
 
 

@@ -244,3 +244,10 @@ def test_caught_leaves_out_the_frame_that_caught() -> None:
 
     names = [frame.name for frame in traceback.extract_tb(failure.error.__traceback__)]
     assert names == ["inner"]
+
+
+def test_a_failure_that_was_never_finished_is_dropped_in_silence() -> None:
+    """An interrupt can end its construction; dropping it must not complain about that."""
+    half_made = Failure.__new__(Failure)
+
+    half_made.__del__()  # what dropping it does; raising here would be printed, not raised
