@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from runtime.backends.base import BackendCounts, Capabilities, JobSink, PoolLock, this_thread
-from runtime.backends.crew import Crew, CrewOptions
+from runtime.backends.crew import Crew
+from runtime.backends.roster import CrewOptions
 from runtime.backends.slot import Slot
 from runtime.backends.thread_source import thread_source
 from runtime.backends.waiting import wait_for_all
