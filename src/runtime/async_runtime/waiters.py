@@ -110,12 +110,16 @@ def wake_each(wakers: Iterable[Wakeable]) -> None:
     first one is raised after everybody was woken.
     """
     interrupt: BaseException | None = None
-    for waker in wakers:
+    rest = iter(wakers)
+    while True:
         try:
-            waker.wake()
-        except Exception:  # noqa: BLE001 - reported
-            log_wake_error(waker)
-        except BaseException as error:  # noqa: BLE001 - raised again below
+            for waker in rest:
+                try:
+                    waker.wake()
+                except Exception:  # noqa: BLE001 - reported
+                    log_wake_error(waker)
+            break
+        except BaseException as error:  # noqa: BLE001 - raised below; it may come between two
             interrupt = error if interrupt is None else interrupt
     if interrupt is not None:
         raise interrupt
