@@ -218,10 +218,11 @@ class JobRecord(OutcomeFuture[T]):
 
     def _new_failure(self, error: BaseException) -> Failure:
         """Return what readers get; told to the pool's hook where nobody reads it."""
-        core, label, place = self._core, self.label, (self._code, self._instruction)
+        tell, label, place = self._core.tell_unhandled, self.label, (self._code, self._instruction)
+        made = UnhandledError  # kept here: at exit the module may be taken apart before the job
 
         def report(failure: Failure) -> None:
-            core.tell_unhandled(UnhandledError(failure.error, label, place))
+            tell(made(failure.error, label, place))
 
         return Failure(error, error.__traceback__, report)
 

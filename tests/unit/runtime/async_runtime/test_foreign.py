@@ -132,6 +132,7 @@ def test_cancelling_the_task_of_asyncio_cancels_the_job(pool: WorkerPool) -> Non
             await job
 
         task = asyncio.create_task(wait())
+        await asyncio.sleep(0)  # it waits now: the thread may answer without a turn of the loop
         await asyncio.to_thread(started.wait, GUARD)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -84,6 +84,10 @@ def _interrupted(action: Callable[[], object], step: int) -> bool:
     return False
 
 
+@pytest.mark.skipif(
+    sys.version_info[:2] == (3, 12),
+    reason="3.12 traces bytecodes between which no signal is ever looked for",
+)
 @pytest.mark.parametrize("action", ACTIONS)
 def test_an_interrupt_at_any_step_leaves_every_job_in_its_place(
     action: Callable[[JobQueue[Job]], object],
