@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import importlib
 import sys
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -16,6 +18,9 @@ from runtime.workers import Outcome, WorkerPool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
+
+with contextlib.suppress(ImportError):  # here, so that no test is charged with what it loads
+    importlib.import_module("trio")
 
 T = TypeVar("T")
 
