@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from runtime.async_runtime.timers import Timer
     from runtime.workers.job import WorkerFuture
     from runtime.workers.job_record import JobRecord
-    from runtime.workers.pool_core import PoolCore
 
 __all__ = ("JobOptions", "deadline_of", "forward")
 
@@ -145,13 +144,6 @@ class JobOptions:
             self.timer.cancel()
         if self.forward is not None:
             forward(job, self.forward)
-
-
-def _converted(deadline: float, origin: PoolCore, target: PoolCore) -> float:
-    """Return *deadline*, a point on the clock of *origin*, as one on that of *target*."""
-    if origin.clock is target.clock:
-        return deadline
-    return target.now() + (deadline - origin.now())
 
 
 def _watch(job: WorkerFuture[Any], deadline: float) -> Timer:  # Any: any job

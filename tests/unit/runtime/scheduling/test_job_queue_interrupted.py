@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from runtime.scheduling import JobQueue
+from tests.unit.runtime.interrupts import interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,19 +73,6 @@ class _Interrupter:
         return self
 
 
-def _interrupted(action: Callable[[], object], step: int) -> bool:
-    """Call *action*; tell whether it was interrupted at *step*, or ended before that."""
-    before = sys.gettrace()
-    sys.settrace(_Interrupter(step))
-    try:
-        action()
-    except KeyboardInterrupt:
-        return True
-    finally:
-        sys.settrace(before)
-    return False
-
-
 @pytest.mark.skipif(
     sys.version_info[:2] == (3, 12),
     reason="3.12 traces bytecodes between which no signal is ever looked for",
@@ -97,7 +86,7 @@ def test_an_interrupt_at_any_step_leaves_every_job_in_its_place(
     while True:
         queue, living = _filled()
 
-        if not _interrupted(lambda: action(queue), step):  # noqa: B023 - called at once
+        if not interrupted(partial(action, queue), _Interrupter(step)):
             break
         assert queue.snapshot() == living, step
 

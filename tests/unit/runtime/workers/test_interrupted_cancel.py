@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +15,7 @@ from runtime.testing import CountingWaker
 from runtime.workers import CancellationError, HandleState, Worker, WorkerPool
 from runtime.workers.cancelling import cancel_each
 from tests.unit.runtime.gates import GUARD, Gate, nothing
+from tests.unit.runtime.interrupts import interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,19 +39,6 @@ class _Interrupter:
             if self._left < 0:
                 raise KeyboardInterrupt
         return self
-
-
-def _interrupted(action: Callable[[], object], step: int) -> bool:
-    """Call *action*; tell whether it was interrupted at *step*, or ended before that."""
-    before = sys.gettrace()
-    sys.settrace(_Interrupter(step))
-    try:
-        action()
-    except KeyboardInterrupt:
-        return True
-    finally:
-        sys.settrace(before)
-    return False
 
 
 def _exit(_: object) -> None:
@@ -84,7 +73,7 @@ def test_an_interrupt_at_any_line_leaves_no_job_half_settled(
         if running:
             backend.start(job)
 
-        interrupted = _interrupted(lambda: settle(job), step)  # noqa: B023 - called at once
+        is_interrupted = interrupted(partial(settle, job), _Interrupter(step))
 
         assert job.done() is (job.state not in {HandleState.PENDING, HandleState.RUNNING}), step
         job.cancel()  # the next look: it settles the job, or wakes who was forgotten
@@ -93,7 +82,7 @@ def test_an_interrupt_at_any_line_leaves_no_job_half_settled(
         job.exception(0)
         if running:
             backend.run(job)
-        if not interrupted:
+        if not is_interrupted:
             break
         step += 1
     assert step > 10
@@ -107,7 +96,7 @@ def test_an_interrupt_of_an_expiry_leaves_no_job_half_settled(
     while is_interrupted:
         job = scripted.spawn(nothing, timeout=1.0)
 
-        is_interrupted = _interrupted(job.expire, step)
+        is_interrupted = interrupted(job.expire, _Interrupter(step))
 
         job.expire()
         assert isinstance(job.exception(0), WorkerTimeoutError), step
@@ -189,7 +178,7 @@ def test_an_interrupt_of_cancel_all_leaves_no_job_half_settled(scripted: WorkerP
         for job, waker in zip(jobs, wakers, strict=True):
             job.poll(waker)
 
-        is_interrupted = _interrupted(scripted.cancel_all, step)
+        is_interrupted = interrupted(scripted.cancel_all, _Interrupter(step))
 
         assert all(job.done() is (job.state is HandleState.CANCELLED) for job in jobs), step
         scripted.cancel_all()
