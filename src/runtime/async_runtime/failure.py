@@ -18,9 +18,18 @@ if TYPE_CHECKING:
 __all__ = ("Failure", "caught", "fresh_view")
 
 _HEAP_TYPE: Final = 1 << 9  # Py_TPFLAGS_HEAPTYPE: classes made by a ``class`` statement
-# Set by Python itself while raising, or by us below; never copied as plain attributes.
+# Set by Python itself while raising, or by us below; never copied as plain attributes. The class
+# least of all: the copy has it, and without the GIL assigning it stops all threads.
 _OWN_FIELDS: Final = frozenset(
-    {"__traceback__", "__cause__", "__context__", "__suppress_context__", "__dict__", "__weakref__"}
+    {
+        "__cause__",
+        "__class__",
+        "__context__",
+        "__dict__",
+        "__suppress_context__",
+        "__traceback__",
+        "__weakref__",
+    }
 )
 
 

@@ -17,6 +17,7 @@ import pytest
 
 from runtime.async_runtime import Executor, Future, Promise
 from runtime.async_runtime.failure import Failure, caught, fresh_view
+from tests.unit.runtime.faults.children import run_program
 
 
 class FalsyError(Exception):
@@ -117,6 +118,22 @@ def test_the_original_frames_are_shown() -> None:
     view = read(failed(ValueError("x")))
 
     assert "failed" in {frame.name for frame in traceback.extract_tb(view.__traceback__)}
+
+
+@pytest.mark.process
+def test_a_copy_is_made_without_assigning_its_class() -> None:
+    """A build without the GIL stops all threads for that, and at exit some never go on."""
+    ended = run_program("""
+        from runtime.async_runtime.failure import fresh_view
+        from runtime.errors import PoolShutdownError
+        def audit(event, args):
+            if event == "object.__setattr__" and args[1] == "__class__": print(args)
+        sys.addaudithook(audit)
+        view = fresh_view(PoolShutdownError("refused"), None)
+        print(repr(view))
+    """)
+
+    assert ended == (0, "PoolShutdownError('refused')\n", "")
 
 
 def test_two_readers_share_nothing_that_can_change() -> None:
