@@ -21,7 +21,7 @@ from tests.unit.runtime.gates import GUARD, Gate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import FrameType
+    from types import CodeType, FrameType
 
     from runtime.backends.base import JobSink
 
@@ -265,14 +265,21 @@ def test_a_job_that_checks_for_itself_needs_no_interrupt() -> None:
         assert pool.spawn(lambda: 1).result(GUARD) == 1
 
 
-def _stack(modules: tuple[str, ...], block: Callable[[], object]) -> Callable[[], None]:
-    """Return a function of the first of *modules*, which calls one of the next, and so on."""
+def _stack(
+    modules: tuple[str, ...], block: Callable[[], object]
+) -> tuple[Callable[[], None], CodeType]:
+    """Return a function of the first of *modules*, which calls one of the next, and so on.
+
+    The last one calls *block*; its code is returned as well.
+    """
     func: Any = block  # Any: of the next module
+    top = None
     for name in reversed(modules):
         room: dict[str, Any] = {"__name__": name, "func": func}  # Any: what a module may hold
         exec("def step():\n    func()", room)
         func = room["step"]
-    return func  # type: ignore[no-any-return]  # see room
+        top = top or func.__code__
+    return func, cast("CodeType", top)  # cast: there is at least one module
 
 
 @pytest.mark.parametrize(
@@ -301,7 +308,7 @@ def test_nothing_is_cut_that_stands_above_the_jobs_own_code(
     box: list[Interrupts] = []
     begun, looked = threading.Event(), threading.Lock()
     looked.acquire()
-    func = _stack(modules, looked.acquire)  # C: no frame stands above the last module's
+    func, last = _stack(modules, looked.acquire)  # C: no frame stands above the last module's
 
     def run() -> None:
         box.append(Interrupts())
@@ -312,7 +319,7 @@ def test_nothing_is_cut_that_stands_above_the_jobs_own_code(
     thread.start()
     try:
         assert begun.wait(GUARD)
-        top = _wait_for_top(thread, modules[-1])
+        top = _wait_for_top(thread, last)
         seen = box[0]._user_on_top()
     finally:
         looked.release()
@@ -321,12 +328,12 @@ def test_nothing_is_cut_that_stands_above_the_jobs_own_code(
     assert seen is (top if sent else None)
 
 
-def _wait_for_top(thread: threading.Thread, module: str) -> FrameType:
-    """Wait until a function of *module* is on top of the stack of *thread*."""
+def _wait_for_top(thread: threading.Thread, code: CodeType) -> FrameType:
+    """Wait until *code* is on top of the stack of *thread*."""
     end = time.monotonic() + GUARD
     while time.monotonic() < end:
         frame = sys._current_frames()[cast("int", thread.ident)]  # cast: it runs
-        if frame.f_code.co_name == "step" and frame.f_globals["__name__"] == module:
+        if frame.f_code is code:
             return frame
     raise AssertionError("it did not come")
 
