@@ -7,6 +7,18 @@ attributes; all of them survive pickle, because they may cross processes.
 
 from __future__ import annotations
 
+from runtime.base_errors import BrokenPoolError, WorkerRuntimeError
+from runtime.process_errors import (
+    ProtocolError,
+    QuarantinedJobError,
+    RemoteError,
+    RemoteTraceback,
+    RestartBudgetError,
+    ResultTooLargeError,
+    WorkerCrashedError,
+    WorkerStartupError,
+)
+
 __all__ = (
     "AwaitCycleError",
     "BrokenPoolError",
@@ -20,17 +32,21 @@ __all__ = (
     "InvalidStateError",
     "PoolDeadlockError",
     "PoolShutdownError",
+    "ProtocolError",
+    "QuarantinedJobError",
+    "RemoteError",
+    "RemoteTraceback",
+    "RestartBudgetError",
+    "ResultTooLargeError",
     "TaskCancelledError",
+    "WorkerCrashedError",
     "WorkerRuntimeError",
     "WorkerStartError",
+    "WorkerStartupError",
     "WorkerTimeoutError",
     "WouldBlockError",
     "WrongThreadError",
 )
-
-
-class WorkerRuntimeError(Exception):
-    """Base of all errors of this package."""
 
 
 class InvalidStateError(WorkerRuntimeError, RuntimeError):
@@ -91,10 +107,6 @@ class CancelRequestedError(BaseException):
 
 class ForkedError(WorkerRuntimeError):
     """The job belongs to the parent process; this forked child can never see its result."""
-
-
-class BrokenPoolError(WorkerRuntimeError, RuntimeError):
-    """The pool cannot run jobs any more, for instance because its initializer raised."""
 
 
 class WorkerStartError(WorkerRuntimeError, RuntimeError):
