@@ -9,8 +9,10 @@ Two properties that the standard executor does not give, and how we get them:
   hang it. A thread inherits "daemon" from the thread that starts it, so a short-lived
   daemon thread makes the ``submit`` call that starts a worker.
 - *No join at exit.* ``concurrent.futures.thread`` joins all its workers from a hook that nothing
-  public can precede. We take our threads out of its private table ``_threads_queues``,
-  guarded: without that table (a later Python) the standard behaviour remains, exit joins.
+  public can precede. Each of our threads first takes itself out of its private table
+  ``_threads_queues``, under the lock that the hook takes; where the hook was faster, it does
+  nothing else, and its start is refused. Without that table or that lock (a later
+  Python) the standard behaviour remains, exit joins.
 
 What exit does instead is in `runtime.workers.lifetime`.
 Source: ADR-006, ADR-007; worker-api-spec.md, section 7.
@@ -29,6 +31,7 @@ from runtime.locking import locked, taking
 if TYPE_CHECKING:
     from collections.abc import Callable, MutableMapping
     from concurrent.futures import ThreadPoolExecutor
+    from contextlib import AbstractContextManager
 
     from runtime.backends.base import PoolLock
 
@@ -40,13 +43,12 @@ _LIMIT: Final = 1 << 20  # pools have limits of their own; this one must never q
 class _Ticket:
     """One wish for a thread."""
 
-    __slots__ = ("_claim", "error", "main", "taken", "thread")
+    __slots__ = ("_claim", "error", "main", "taken")
 
     def __init__(self, main: Callable[[], None]) -> None:
         self.main = main
         self.error: BaseException | None = None  # why no thread could be started
-        self.thread: threading.Thread | None = None  # who took it
-        self.taken = threading.Lock()  # released once `thread` is set
+        self.taken = threading.Lock()  # released once a thread has claimed or refused it
         self.taken.acquire()
         self._claim = threading.Lock()
 
@@ -58,7 +60,7 @@ class _Ticket:
 class _Here(threading.local):
     """What this thread is doing."""
 
-    starting = False  # inside of the executor's submit, whose locks are not re-entrant
+    starting = False  # inside of the locks of the executor, which are not re-entrant
 
 
 class ThreadSource:
@@ -140,37 +142,45 @@ class ThreadSource:
     def _submit(self, executor: ThreadPoolExecutor, ticket: _Ticket) -> None:
         self._here.starting = True
         try:
-            with self._starting:
-                executor.submit(self._run, ticket)
-                # Only now is a new thread in the executor's table; and because nobody else starts
-                # one meanwhile, who took this ticket is that one, or one spared before.
-                ticket.taken.acquire()
-                if ticket.thread is not None:
-                    _spare_from_exit(ticket.thread)
+            executor.submit(self._run, ticket)
+            ticket.taken.acquire()
         except BaseException as error:  # noqa: BLE001 - told to whoever waits in start()
             ticket.error = error
         finally:
             self._here.starting = False
-        while True:
-            try:
-                func = self._deferred.popleft()
-            except IndexError:  # also where another starter was faster
-                return
-            func()
+        self._run_deferred()
 
     def _run(self, ticket: _Ticket) -> None:
         """The first frame of ours on a thread of the executor."""
-        claimed = ticket.claim()
-        if claimed:
-            ticket.thread = threading.current_thread()
+        self._here.starting = True
+        try:
+            is_spared = _spare_from_exit()
+        finally:
+            self._here.starting = False
+        if not is_spared:
+            ticket.error = RuntimeError("the exit waits for this thread already")
+        claimed = is_spared and ticket.claim()
         ticket.taken.release()
-        if not claimed:
-            return
+        try:
+            self._run_deferred()
+        finally:  # whatever that raises, who took a ticket runs it
+            if claimed:
+                self._run_main(ticket)
+
+    def _run_main(self, ticket: _Ticket) -> None:
         threading.current_thread().name = f"vela-worker-{self._next_number()}"
         try:
             ticket.main()
         finally:
             self._release(ticket)
+
+    def _run_deferred(self) -> None:
+        while True:
+            try:
+                func = self._deferred.popleft()
+            except IndexError:  # also where another thread was faster
+                return
+            func()
 
     @locked
     def _next_number(self) -> int:
@@ -195,7 +205,6 @@ class ThreadSource:
     def _begin(self) -> None:
         self.lock: PoolLock = threading.RLock()  # guards _executor, _in_use; not while starting
         self.taking = taking(self.lock)
-        self._starting = threading.Lock()  # one start at a time; taken before lock
         self._executor = None
         self._in_use: set[_Ticket] = set()  # of threads that run a pump, or are about to
         self._deferred: deque[Callable[[], None]] = deque()
@@ -212,14 +221,21 @@ def _make_executor() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(_LIMIT, thread_name_prefix="vela-worker")
 
 
-def _spare_from_exit(thread: threading.Thread) -> None:
-    """Take *thread* out of what the standard library joins at exit; see the module."""
+def _spare_from_exit() -> bool:
+    """Take this thread out of what the standard library joins at exit; False: it is too late."""
     import concurrent.futures.thread as owner  # noqa: PLC0415 - loaded by the executor already
 
     table: MutableMapping[threading.Thread, Any] | None  # Any: the executor's own queue
     table = getattr(owner, "_threads_queues", None)
-    if table is not None and thread.daemon:
+    lock: AbstractContextManager[object] | None = getattr(owner, "_global_shutdown_lock", None)
+    thread = threading.current_thread()
+    if table is None or lock is None or not thread.daemon:
+        return True
+    with lock:  # whoever started this thread holds it until the table has the thread
+        if getattr(owner, "_shutdown", False):
+            return False
         table.pop(thread, None)
+    return True
 
 
 _source: Final = ThreadSource()

@@ -60,15 +60,63 @@ def test_a_thread_is_a_daemon_with_a_name_of_ours_and_exit_does_not_join_it() ->
     pump.finish()
 
 
-def test_without_the_private_table_the_thread_runs_all_the_same(
+def test_a_thread_that_the_exit_waits_for_is_none_of_ours(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A later Python may keep its books in another way."""
-    pump = _Pump()
-    pump.thread = threading.Thread(target=pump.end.set, daemon=True)
-    monkeypatch.delattr(owner, "_threads_queues")
+    """The exit begins in the middle of a start: it would wait for as long as the pool is open."""
+    source, ran = ThreadSource(), []
+    threads: list[threading.Thread] = []
+    adjust = ThreadPoolExecutor._adjust_thread_count
 
-    thread_source._spare_from_exit(pump.thread)
+    def adjust_as_the_exit_begins(self: ThreadPoolExecutor) -> None:
+        adjust(self)
+        threads.extend(self._threads)
+        monkeypatch.setattr(owner, "_shutdown", True)
+
+    monkeypatch.setattr(ThreadPoolExecutor, "_adjust_thread_count", adjust_as_the_exit_begins)
+
+    with pytest.raises(WorkerStartError, match="the exit waits for this thread already"):
+        source.start(lambda: ran.append(1))
+
+    assert threads[0] in owner._threads_queues
+    threads[0].join(GUARD)
+    assert not threads[0].is_alive()
+    assert ran == []
+    assert source._in_use == set()
+
+
+@pytest.mark.parametrize("name", ["_threads_queues", "_global_shutdown_lock"])
+def test_without_the_private_table_the_thread_runs_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A later Python may keep its books in another way."""
+    monkeypatch.delattr(owner, name)
+    spared: list[bool] = []
+
+    thread = threading.Thread(target=lambda: spared.append(thread_source._spare_from_exit()))
+    thread.daemon = True
+    thread.start()
+    thread.join(GUARD)
+
+    assert spared == [True]
+
+
+def test_a_finalizer_on_a_thread_that_begins_is_put_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may run while that thread holds the executor's lock: a start there would hang."""
+    source = ThreadSource()
+    order: list[str] = []
+    spare = thread_source._spare_from_exit
+
+    def spare_with_finalizer() -> bool:
+        order.append(f"put off: {source.defer(lambda: order.append('later'))}")
+        return spare()
+
+    monkeypatch.setattr(thread_source, "_spare_from_exit", spare_with_finalizer)
+
+    pump = _started(source)
+
+    assert order == ["put off: True", "later"]
+    pump.finish()
 
 
 def test_all_threads_come_from_one_executor_which_ends_with_the_last() -> None:
@@ -90,22 +138,27 @@ def test_all_threads_come_from_one_executor_which_ends_with_the_last() -> None:
     third.finish()
 
 
-def test_a_worker_starts_another_worker_without_help() -> None:
+def test_a_worker_starts_another_worker_without_help(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is a daemon itself: no starter is needed."""
     source, pump = ThreadSource(), _Pump()
-    names: list[list[str]] = []
+    started_by: dict[str, list[str]] = {}
+    start = threading.Thread.start
 
-    def start_another() -> None:
-        source.start(pump)
-        names.append([thread.name for thread in threading.enumerate()])
+    def note_and_start(self: threading.Thread) -> None:
+        started_by.setdefault(threading.current_thread().name, []).append(self.name)
+        start(self)
 
-    source.start(start_another)
+    monkeypatch.setattr(threading.Thread, "start", note_and_start)
+
+    source.start(lambda: source.start(pump))
     assert pump.begun.wait(GUARD)
     pump.finish()
 
     assert pump.thread is not None
     assert pump.thread.daemon
-    assert "vela-starter" not in names[0]
+    assert started_by["MainThread"] == ["vela-starter"]
+    assert len(started_by["vela-worker-1"]) == 1
+    assert "vela-starter" not in started_by["vela-worker-1"]
 
 
 def test_a_refused_starter_is_a_named_error(monkeypatch: pytest.MonkeyPatch) -> None:
