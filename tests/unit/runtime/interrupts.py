@@ -2,13 +2,44 @@
 
 from __future__ import annotations
 
+import dis
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import FrameType
 
-__all__ = ("interrupted",)
+__all__ = ("AtBytecode", "interrupted")
+
+# The two ends of a handler. No exception can come from them, and one that a trace function raises
+# there makes the thread handle the last one for ever: it becomes the context of all later ones.
+_ENDS_OF_HANDLERS: Final = frozenset({dis.opmap["PUSH_EXC_INFO"], dis.opmap["POP_EXCEPT"]})
+
+
+class AtBytecode:
+    """A trace function that raises `KeyboardInterrupt` before one bytecode of the code under test.
+
+    Args:
+        step: Which of them; the first one is 1.
+        is_meant: Tells whether a frame is of the code under test.
+    """
+
+    def __init__(self, step: int, is_meant: Callable[[FrameType], bool]) -> None:
+        self._left = step
+        self._is_meant = is_meant
+
+    def __call__(self, frame: FrameType, event: str, _arg: object) -> AtBytecode | None:
+        """Count what is done by the code under test itself."""
+        if not self._is_meant(frame):
+            return None
+        frame.f_trace = self  # from 3.13 on before f_trace_opcodes, or that has no effect
+        frame.f_trace_lines, frame.f_trace_opcodes = False, True
+        if event == "opcode" and frame.f_code.co_code[frame.f_lasti] not in _ENDS_OF_HANDLERS:
+            self._left -= 1
+            if self._left == 0:
+                raise KeyboardInterrupt
+        return self
 
 
 def interrupted(action: Callable[[], object], tracer: Callable[..., Any]) -> bool:
@@ -16,12 +47,15 @@ def interrupted(action: Callable[[], object], tracer: Callable[..., Any]) -> boo
 
     *tracer* is a trace function (see `sys.settrace`) that raises at its step, if that is reached.
     """
-    before = sys.gettrace()
+    before, handled = sys.gettrace(), sys.exception()
     sys.settrace(tracer)
     try:
         action()
     except KeyboardInterrupt:
-        return True
+        is_interrupted = True
+    else:
+        is_interrupted = False
     finally:
         sys.settrace(before)
-    return False
+    assert sys.exception() is handled, "raised where no exception can come from"
+    return is_interrupted

@@ -16,6 +16,7 @@ import pytest
 from runtime.async_runtime import Executor, Future, sleep, yield_now
 from runtime.async_runtime.loop import ReadyLoop
 from runtime.testing import CountingWaker
+from tests.unit.runtime.interrupts import AtBytecode, interrupted
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -98,36 +99,9 @@ def test_an_interrupt_as_a_task_ends_keeps_its_value(future: Any) -> None:
     executor.close()
 
 
-class Interrupter:
-    """Raises before the *step*-th instruction of the loop: a trace function."""
-
-    def __init__(self, step: int) -> None:
-        self._left = step
-
-    def __call__(self, frame: FrameType, event: str, _arg: object) -> Interrupter | None:
-        """Count what is done by the loop itself."""
-        if frame.f_code is not ReadyLoop._drain.__code__:
-            return None
-        frame.f_trace = self  # from 3.13 on before f_trace_opcodes, or that has no effect
-        frame.f_trace_lines, frame.f_trace_opcodes = False, True
-        if event == "opcode":
-            self._left -= 1
-            if self._left == 0:
-                raise KeyboardInterrupt
-        return self
-
-
-def interrupted_at(step: int, executor: Executor) -> bool:
-    """Run *executor*; tell whether it came to *step*, and was interrupted there."""
-    before = sys.gettrace()
-    sys.settrace(Interrupter(step))
-    try:
-        executor.run()
-    except KeyboardInterrupt:
-        return True
-    finally:
-        sys.settrace(before)
-    return False
+def is_loop(frame: FrameType) -> bool:
+    """Tell whether the loop itself runs in *frame*, and nothing that it calls."""
+    return frame.f_code is ReadyLoop._drain.__code__
 
 
 async def ready() -> str:
@@ -149,7 +123,7 @@ def test_an_interrupt_at_any_step_of_the_loop_leaves_no_task_behind(make: Any) -
         waker = CountingWaker()
         handle.poll(waker)
 
-        interrupted = interrupted_at(step, executor)
+        is_interrupted = interrupted(executor.run, AtBytecode(step, is_loop))
         executor.run()
 
         assert handle.done(), step
@@ -157,7 +131,7 @@ def test_an_interrupt_at_any_step_of_the_loop_leaves_no_task_behind(make: Any) -
         assert waker.count == 1, step
         assert executor.active_tasks() == 0, step
         executor.close()
-        if not interrupted:
+        if not is_interrupted:
             break
         step += 1
     assert step > 20  # it has been somewhere
