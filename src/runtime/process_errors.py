@@ -19,7 +19,9 @@ __all__ = (
     "RemoteError",
     "RemoteTraceback",
     "RestartBudgetError",
+    "ResultRefusedError",
     "ResultTooLargeError",
+    "UnpicklableError",
     "WorkerCrashedError",
     "WorkerStartupError",
 )
@@ -241,6 +243,48 @@ class ResultTooLargeError(FactsError, ValueError):
             "return less, write it to a file, or raise the pool's limit"
         )
         self.label, self.size, self.limit = label, size, limit
+
+
+class ResultRefusedError(FactsError, TypeError):
+    """A job's result is no plain data, and its pool takes nothing else.
+
+    Args:
+        label: Whose result it is, for instance ``worker 7 'resize'``.
+        what: What there is in it, and where: ``result['cfg']: app.Config``.
+    """
+
+    __module__ = "runtime.errors"
+
+    def __init__(self, label: str, what: str) -> None:
+        super().__init__(
+            f"{label} returned what is no plain data ({what}): return numbers, texts, bytes, "
+            "arrays and containers of these, or let the pool take any result"
+        )
+        self.label, self.what = label, what
+
+
+class UnpicklableError(FactsError, TypeError):
+    """A function, an argument or a result cannot travel between processes; the cause says why.
+
+    Args:
+        label: Whose it is, for instance ``worker 7 'resize'``.
+        what: What went wrong, in a few words.
+        path: The way to the object, ``func.__closure__[1] 'cfg' -> .lock: _thread.lock``.
+        reason: What its pickling raised.
+        advice: What to do.
+    """
+
+    __module__ = "runtime.errors"
+
+    def __init__(
+        self, label: str, what: str, *, path: str = "", reason: str = "", advice: str = ""
+    ) -> None:
+        text = f"{label}: {what}"
+        text += f" ({path})" if path else ""
+        text += f": {reason}" if reason else ""
+        super().__init__(text + (f"; {advice}" if advice else ""))
+        self.label, self.what, self.path = label, what, path
+        self.reason, self.advice = reason, advice
 
 
 def _signal_name(exit_code: int | None) -> str | None:
