@@ -36,7 +36,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         prog="python -m benchmarks", description=(__doc__ or "").partition("\n")[0]
     )
     parser.add_argument("--smoke", action="store_true", help="each one once, small: do they run?")
-    parser.add_argument("--only", metavar="A1,B2", help="the numbers of those to run")
+    parser.add_argument(
+        "--only", metavar="A1,B2,C", help="the numbers of those to run, or the letter of a part"
+    )
     parser.add_argument("--rounds", type=int, metavar="N", help=f"{ROUNDS} unless told")
     parser.add_argument(
         "--scale", type=float, default=1.0, metavar="F", help="do this part of the work (0.1)"
@@ -49,11 +51,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         parser.error("--rounds must be 1 or more")
     if not 0 < options.scale <= 1:
         parser.error("--scale must be more than 0 and at most 1")
-    known = {each.key for each in ALL}
+    known = {name for each in ALL for name in (each.key, each.key[0])}
     wanted = known if options.only is None else set(options.only.upper().split(","))
     if wanted - known:
         parser.error(f"no such benchmark: {', '.join(sorted(wanted - known))}")
-    options.chosen = [each for each in ALL if each.key in wanted]
+    options.chosen = [each for each in ALL if {each.key, each.key[0]} & wanted]
     return options
 
 
@@ -70,9 +72,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.list:
         print("\n".join(each.name for each in options.chosen))
         return 0
-    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # children find compiled imports, as a user's
     rounds = options.rounds or (1 if options.smoke else ROUNDS)
     machine = describe()
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # children find compiled imports, as a user's
     for name, text in machine.items():
         print(f"{name}: {text}")
     print(f"rounds: {rounds}\n", flush=True)

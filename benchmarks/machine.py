@@ -13,7 +13,10 @@ from pathlib import Path
 
 __all__ = ("describe",)
 
-PEERS = ("uvloop", "trio", "anyio")
+PEERS = (
+    *("uvloop", "trio", "anyio"),
+    *("loky", "pebble", "mpire", "joblib", "cloudpickle", "numpy"),
+)
 
 
 def describe() -> dict[str, str]:
@@ -28,6 +31,7 @@ def describe() -> dict[str, str]:
         "garbage collector": f"on, thresholds {gc.get_threshold()}",
         "switch interval": f"{sys.getswitchinterval() * 1000:g} ms",
         "load at the start": _load(),
+        "bytecode": _bytecode(),
         "peers": ", ".join(_versions()) or "the standard library only",
     }
 
@@ -51,6 +55,13 @@ def _load() -> str:
     with contextlib.suppress(AttributeError, OSError):
         return f"{os.getloadavg()[0]:.2f}"
     return "unknown"
+
+
+def _bytecode() -> str:
+    """Tell whether children find their imports compiled, as a user's would."""
+    if "PYTHONDONTWRITEBYTECODE" in os.environ:
+        return "cached; PYTHONDONTWRITEBYTECODE is set, and is not passed on to children"
+    return "cached"
 
 
 def _pgo() -> str:

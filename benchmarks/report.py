@@ -27,6 +27,11 @@ def as_text(result: Result) -> str:
         ratio = None if name == OURS else result.speedup(name)
         lines.append(line if ratio is None else f"{line}   {_spread(ratio, 'x')}")
     lines += [f"    {name:<24}     FAILED   {why}" for name, why in result.errors.items()]
+    lines += [
+        f"    {side.name:<24}     left out: not installed, or not for this Python"
+        for side in benchmark.others
+        if not side.is_available()
+    ]
     lines += [f"    target: {verdict}" for verdict in verdicts(result)]
     return "\n".join(lines)
 

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import measure, report
+from benchmarks import machine, measure, report
 from benchmarks.model import OURS, Benchmark, Side, Target, Unit, adds, faster, share, within
+from benchmarks.process_pools import KINDS, kind_of
+from benchmarks.process_schedule import MEAN, durations, ideal
+from benchmarks.process_start import cold
+from benchmarks.process_subject import Subject
+from benchmarks.process_tree import Tree, proportional
 from benchmarks.registry import ALL, find
 
 if TYPE_CHECKING:
@@ -17,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SECONDS = Unit("s")
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="processes are watched in /proc")
 
 
 def scripted(*costs: float) -> Callable[[int], float]:
@@ -32,10 +40,17 @@ def made(subject: Callable[[int], float], *others: Side, **options: object) -> B
 
 def test_every_number_of_the_loop_and_the_threads_is_there() -> None:
     """A benchmark that is left out cannot show that it got slower."""
-    assert {each.key for each in ALL} == {
+    assert {each.key for each in ALL if each.key[0] in "AB"} == {
         *(f"A{number}" for number in range(1, 10)),
         *(f"B{number}" for number in range(1, 10)),
     }
+
+
+def test_every_number_of_the_processes_is_there_and_in_order() -> None:
+    """The tenth comes after the ninth, not after the first."""
+    keys = dict.fromkeys(each.key for each in ALL if each.key[0] == "C")
+
+    assert list(keys) == [f"C{number}" for number in range(1, 11)]
 
 
 def test_names_are_unique_and_found() -> None:
@@ -144,7 +159,10 @@ def test_a_peer_that_is_not_installed_is_left_out() -> None:
     """Peers are optional."""
     benchmark = made(scripted(1), Side("peer", scripted(1), needs="no_such_module_anywhere"))
 
-    assert measure.run(benchmark, 1, 1, warm_up=False).costs == {OURS: [1]}
+    result = measure.run(benchmark, 1, 1, warm_up=False)
+
+    assert result.costs == {OURS: [1]}
+    assert "peer                         left out: not installed" in report.as_text(result)
 
 
 def test_what_cannot_run_yet_says_so() -> None:
@@ -223,6 +241,43 @@ def test_only_names_what_runs(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.startswith("A3 ")
 
 
+def test_only_takes_a_part_by_its_letter(capsys: pytest.CaptureFixture[str]) -> None:
+    """A part is what one changes, and measures, as a whole."""
+    assert command.main(["--only", "c,a3", "--list"]) == 0
+
+    letters = [line[0] for line in capsys.readouterr().out.splitlines()]
+    assert letters[0] == "A"
+    assert letters.count("C") == sum(each.key[0] == "C" for each in ALL)
+    assert set(letters) == {"A", "C"}
+
+
+def test_it_says_that_bytecode_is_cached_after_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has switched it off should know that the figures are made with it on."""
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+
+    assert "not passed on" in machine.describe()["bytecode"]
+
+
+@pytest.mark.parametrize(
+    ("durations", "time"), [((1, 1, 1), 2), ((3, 1, 1, 1), 3), ((1, 1, 4), 5), ((), 0)], ids=str
+)
+def test_the_ideal_schedule_keeps_the_order_and_two_children(
+    durations: tuple[float, ...], time: float
+) -> None:
+    """A better schedule would have to know the durations; a worse one flatters everybody."""
+    assert ideal(durations) == time
+
+
+def test_random_durations_are_always_the_same_and_of_the_mean_in_the_title() -> None:
+    """Sides that get different work cannot be compared."""
+    each = durations(2_000)
+
+    assert sum(each) / len(each) == pytest.approx(MEAN)
+    assert sum(duration > 40 * MEAN for duration in each) >= 3
+    durations.cache_clear()
+    assert durations(2_000) == each
+
+
 @pytest.mark.slow
 def test_a_small_run_writes_all_figures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """From the command line to the file, with real work (and no peer: some leave pipes open)."""
@@ -258,3 +313,57 @@ def test_a_child_that_fails_is_reported_with_its_last_words() -> None:
     result = measure.run(benchmark, 1, 1, warm_up=False)
 
     assert "the child ended with 1: StopIteration" in result.errors[OURS]
+
+
+@LINUX
+@pytest.mark.process
+@pytest.mark.slow
+def test_a_program_with_children_is_watched_from_outside() -> None:
+    """Memory and processor time are those of its whole family, and of nobody else."""
+    with Subject("ProcessPoolExecutor") as subject:
+        tree = Tree(subject.pid)
+
+        assert tree.pids[0] == subject.pid
+        assert set(subject.children) <= set(tree.pids)
+        assert len(set(subject.children)) == 2
+        assert min(map(proportional, subject.children)) > 0
+        assert tree.proportional() >= sum(map(proportional, subject.children)) / 2
+        assert tree.memory() > 0
+        assert tree.processor_time() > 0
+        assert tree.wake_ups() > 0
+
+    assert Tree(subject.pid).pids == [subject.pid]  # none is left
+
+
+@LINUX
+@pytest.mark.process
+@pytest.mark.slow
+def test_a_cold_start_is_measured_in_an_interpreter_of_its_own() -> None:
+    """Here, a fork server or a template may be running already."""
+    assert 0 < cold(1, name="multiprocessing.Pool", options="method=spawn") < 60
+
+
+def test_peers_of_the_processes_are_known_by_what_they_need() -> None:
+    """Those of the standard library and ours are always there, the others where installed."""
+    assert {kind.name for kind in KINDS if kind.needs is None} == {
+        OURS,
+        "ProcessPoolExecutor",
+        "multiprocessing.Pool",
+    }
+    assert kind_of("mpire").needs == "mpire"
+
+
+@LINUX
+@pytest.mark.process
+@pytest.mark.slow
+@pytest.mark.parametrize("key", ["C1", "C2", "C4", "C6", "C7", "C10"])
+def test_our_side_of_the_processes_runs(key: str) -> None:
+    """The peers stay out: they fork this process, and leave things to clean up behind."""
+    for benchmark in ALL:
+        if benchmark.key == key and not benchmark.child:
+            alone = replace(benchmark, others=(), targets=())
+
+            result = measure.run(alone, benchmark.small, 1, warm_up=False)
+
+            assert result.errors == {}
+            assert result.absent is not None or result.costs[OURS][0] >= 0
