@@ -11,8 +11,6 @@ from runtime.base_errors import BrokenPoolError, WorkerRuntimeError
 from runtime.process_errors import (
     ProtocolError,
     QuarantinedJobError,
-    RemoteError,
-    RemoteTraceback,
     RestartBudgetError,
     ResultRefusedError,
     ResultTooLargeError,
@@ -20,6 +18,7 @@ from runtime.process_errors import (
     WorkerCrashedError,
     WorkerStartupError,
 )
+from runtime.remote_errors import RemoteError, RemoteTraceback
 
 __all__ = (
     "AwaitCycleError",
