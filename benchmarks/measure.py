@@ -80,19 +80,26 @@ def run(benchmark: Benchmark, size: int, rounds: int, *, warm_up: bool) -> Resul
     if result.absent is not None:
         return result
     sides = list(benchmark.sides())
+    if benchmark.rounds is not None:
+        rounds, warm_up = min(rounds, benchmark.rounds), False
     if warm_up:
         for side in sides:
             _try(result, side, min(size, max(benchmark.small, size // 10)), counted=False)
-    for number in range(rounds):
-        turn = number % len(sides)  # nobody always comes first
-        for side in sides[turn:] + sides[:turn]:
-            if side.name not in result.errors:
-                _try(result, side, size, counted=True)
+    _interleave(result, sides, size, rounds)
     for name in result.errors:
         result.costs.pop(name, None)  # rounds must be whole
     order = {side.name: place for place, side in enumerate(sides)}
     result.costs = dict(sorted(result.costs.items(), key=lambda item: order[item[0]]))
     return result
+
+
+def _interleave(result: Result, sides: list[Side], size: int, rounds: int) -> None:
+    """Measure every side in each round, but for those that have failed."""
+    for number in range(rounds):
+        turn = number % len(sides)  # nobody always comes first
+        for side in sides[turn:] + sides[:turn]:
+            if side.name not in result.errors:
+                _try(result, side, size, counted=True)
 
 
 def _try(result: Result, side: Side, size: int, *, counted: bool) -> None:

@@ -135,6 +135,7 @@ class Benchmark:
         targets: What is wanted.
         child: Whether each measure gets a process of its own.
         pinned: Whether that process is held on one processor.
+        rounds: At most so many, and no warm-up: for what takes long and hardly varies.
         absent: Why it cannot run here; None where it can.
     """
 
@@ -148,6 +149,7 @@ class Benchmark:
     targets: tuple[Target, ...] = ()
     child: bool = False
     pinned: bool = False
+    rounds: int | None = None
     absent: Callable[[], str | None] = field(default=lambda: None)
 
     @property

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from benchmarks.measure import Ratio, Result
-    from benchmarks.model import Target, Unit
+    from benchmarks.model import Benchmark, Target, Unit
 
 __all__ = ("as_json", "as_markdown", "as_text", "verdicts")
 
@@ -44,7 +44,7 @@ def as_markdown(results: Sequence[Result], machine: dict[str, str], rounds: int)
     ]
     for result in results:
         benchmark = result.benchmark
-        lead = f"| {benchmark.key} | {benchmark.title} |"
+        lead = f"| {benchmark.key} | {benchmark.title}{_fewer(benchmark, rounds)} |"
         if result.absent is not None:
             lines.append(f"{lead} not yet | | {result.absent} |")
         elif OURS not in result.costs:
@@ -112,6 +112,12 @@ def _target_json(result: Result, target: Target) -> dict[str, Any]:
         "found": None if score is None else asdict(score),
         "met": None if score is None else target.is_met(score.value),
     }
+
+
+def _fewer(benchmark: Benchmark, rounds: int) -> str:
+    """Say so where a row has had fewer rounds than the others."""
+    least = benchmark.rounds or rounds
+    return f" ({least} rounds)" if least < rounds else ""
 
 
 def _cell(result: Result, name: str) -> str:

@@ -95,6 +95,17 @@ def test_the_warm_up_is_not_counted() -> None:
     assert result.costs == {OURS: [1, 1]}
 
 
+def test_what_takes_long_has_fewer_rounds_and_says_so() -> None:
+    """Memory hardly varies; a table must not claim more rounds than there were."""
+    benchmark = made(scripted(1, 1), rounds=2)
+
+    result = measure.run(benchmark, 1, 7, warm_up=True)
+
+    assert result.costs == {OURS: [1, 1]}
+    assert "| pretend (2 rounds) |" in report.as_markdown([result], {}, 7)
+    assert "| pretend |" in report.as_markdown([result], {}, 2)
+
+
 def test_a_ratio_is_of_medians_and_its_spread_of_rounds() -> None:
     """One bad round must not decide, and must not be hidden."""
     benchmark = made(scripted(1, 2, 1), Side("peer", scripted(4, 4, 40)))
