@@ -191,6 +191,10 @@ def test_captured_warnings_are_records(sent: list[dict[str, Any]]) -> None:
     assert [fields["name"] for fields in sent] == ["py.warnings"]
 
 
+# Some releases of Python 3.13 and 3.14 drop what is logged while the same thread logs, before any
+# handler sees it. So these two tests hand the inner record to the handler themselves.
+
+
 def test_a_record_logged_while_one_is_sent_goes_out_after_it(root: logging.Logger) -> None:
     """A signal handler may log: its frame must not come to lie within another one."""
     events: list[str] = []
@@ -199,7 +203,7 @@ def test_a_record_logged_while_one_is_sent_goes_out_after_it(root: logging.Logge
         message = json.loads(data)["msg"]
         events.append(f"{message} begins")
         if message == "outer":
-            root.info("inner")
+            root.handlers[0].handle(record_of(msg="inner"))
         events.append(f"{message} ends")
 
     install(PLAN, send, lambda: None)
@@ -215,7 +219,7 @@ def test_a_sender_that_logs_comes_to_an_end(root: logging.Logger) -> None:
     def send(_data: bytes) -> None:
         nonlocal count
         count += 1
-        root.info("again")
+        root.handlers[0].handle(record_of(msg="again"))
 
     install(PLAN, send, lambda: None)
     root.info("first")
