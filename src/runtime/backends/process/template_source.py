@@ -1,0 +1,262 @@
+"""Children forked by a template process, which is started when the first one is wanted.
+
+Threads: one at a time; nothing here waits for the template, except `TemplateSource.close` for its
+end. Requests that are too many for its socket follow with the next `TemplateSource.events`.
+Linux only. Where the template has died, its children run on, but how they end is not known then.
+Source: worker-api-spec.md, section 10; ADR-009.
+"""
+
+from __future__ import annotations
+
+import marshal
+import os
+import selectors
+import weakref
+from collections import deque
+from typing import TYPE_CHECKING, Final, NamedTuple, final
+
+from runtime.backends.process.interpreter import module_path
+from runtime.backends.process.starting import (
+    PROGRAM,
+    ChildFds,
+    Ended,
+    Failed,
+    Lost,
+    SourceEvent,
+    Started,
+)
+from runtime.backends.process.template_link import TemplateLink, close_all, folder, how_it_ended
+from runtime.errors import ProtocolError, WorkerStartError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ("TemplateSource",)
+
+_MARSHAL: Final = 4
+_PATIENCE: Final = 1.0  # seconds for a template to leave by itself
+_WINDOW: Final = 16  # requests without an answer: the system limits descriptors under way
+_KIB: Final = 1024
+
+
+class _Request(NamedTuple):
+    number: int
+    data: bytes
+    descriptors: tuple[int, ...]
+
+
+@final
+class TemplateSource:
+    """See the module and `starting.ChildSource`.
+
+    Args:
+        preload: Modules that the template imports before it forks.
+        program: What children run, as ``module:function``.
+        executable: The interpreter of the template; by default `sys.executable`.
+    """
+
+    def __init__(
+        self,
+        preload: Sequence[str] = (),
+        *,
+        program: str = PROGRAM,
+        executable: str | None = None,
+    ) -> None:
+        self._preload = tuple(preload)
+        self._program = program
+        self._executable = executable
+        self._selector: selectors.DefaultSelector | None = None
+        self._link: TemplateLink | None = None
+        self._outbox: deque[_Request] = deque()  # not sent yet
+        self._sent: set[int] = set()  # requests that wait for their answer
+        self._alive: set[int] = set()  # children of the template of now
+        self._void: set[int] = set()  # those of them that failed: their end is not told
+        self._asked: set[int] = set()  # those whose end somebody has asked for
+        self._closed = False
+        _sources.add(self)
+
+    @property
+    def template_pid(self) -> int | None:
+        """The process id of the template; None: there is none now."""
+        return None if self._link is None else self._link.pid
+
+    def start(self, number: int, fds: ChildFds) -> None:
+        """See `ChildSource.start`."""
+        try:
+            link = self._link or self._open()
+            path, where = module_path(), folder()
+            message = (
+                number,
+                None if where == link.folder else where,
+                None if path == link.path else path,
+                [descriptor >= 0 for descriptor in fds],
+            )
+            request = _Request(number, marshal.dumps(message, _MARSHAL), tuple(fds.present()))
+        except BaseException:
+            close_all(fds)
+            raise
+        self._outbox.append(request)
+        # Where others wait already, there are answers to come, and `events` goes on with it.
+        if len(self._outbox) == 1:
+            for failed in self._send_some(link):
+                raise WorkerStartError(failed.error)
+
+    def fileno(self) -> int | None:
+        """See `ChildSource.fileno`."""
+        return None if self._selector is None else self._selector.fileno()
+
+    def events(self) -> list[SourceEvent]:
+        """See `ChildSource.events`."""
+        found: list[SourceEvent] = []
+        link = self._link
+        while link is not None:
+            try:
+                answer = link.receive()
+            except BlockingIOError:
+                found += self._send_some(link)
+                break
+            if answer is None:
+                found += self._lose(link)
+                break
+            event = self._event(link, *answer)
+            if event is None:
+                close_all(answer[1:])
+            else:
+                found.append(event)
+        return found
+
+    def reap(self, number: int) -> Ended | None:
+        """See `ChildSource.reap`."""
+        if number not in self._alive:
+            return Ended(number, None, None)
+        self._asked.add(number)
+        return None
+
+    def abandon(self, number: int) -> None:
+        """See `ChildSource.abandon`."""
+        if self._link is not None and self._is_waiting(number):
+            self._link.kill()
+
+    def close(self) -> None:
+        """See `ChildSource.close`."""
+        self._closed = True
+        link, self._link = self._link, None
+        if link is not None:
+            link.end(_PATIENCE if link.ready else 0.0)
+        self._drop()
+
+    def forget(self) -> None:
+        """See `ChildSource.forget`."""
+        self._closed = True
+        link, self._link = self._link, None
+        if link is not None:
+            link.forget()
+        self._drop()
+
+    def _is_waiting(self, number: int) -> bool:
+        return number in self._sent or any(one.number == number for one in self._outbox)
+
+    def _drop(self) -> None:
+        for known in (self._sent, self._alive, self._void, self._asked):
+            known.clear()
+        while self._outbox:
+            close_all(self._outbox.popleft().descriptors)
+        selector, self._selector = self._selector, None
+        if selector is not None:
+            selector.close()
+
+    def _open(self) -> TemplateLink:
+        if self._closed:
+            raise WorkerStartError("cannot start a process: its pool is closed")
+        if self._selector is None:
+            self._selector = selectors.DefaultSelector()
+        link = TemplateLink(self._preload, self._program, self._executable)
+        self._selector.register(link, selectors.EVENT_READ)
+        self._link = link
+        return link
+
+    def _send_some(self, link: TemplateLink) -> list[Failed]:
+        """Send what waits, as far as that goes; return what can never be sent."""
+        failed = []
+        while self._outbox and len(self._sent) < _WINDOW:
+            request = self._outbox[0]
+            try:
+                link.send(request.data, request.descriptors)
+            except (BlockingIOError, BrokenPipeError, ConnectionResetError):
+                break  # answers, or its end, are on their way
+            except OSError as error:
+                if self._sent:
+                    break  # too much under way
+                text = f"cannot send a request to the template process: {error}"
+                failed.append(Failed(request.number, text, permanent=False))
+            else:
+                self._sent.add(request.number)
+            self._outbox.popleft()
+            close_all(request.descriptors)
+        return failed
+
+    def _event(
+        self, link: TemplateLink, answer: tuple[object, ...], pidfd: int
+    ) -> SourceEvent | None:
+        match answer:
+            case ("started", int(number), int(pid)):
+                self._sent.discard(number)
+                self._alive.add(number)
+                if number not in self._void:
+                    return Started(number, pid, pidfd)
+            case ("ended", int(number), (int() | None) as status, (int() | None) as peak):
+                return self._ended(number, status, peak)
+            case ("failed", -1, str(text), _):
+                link.problem = text  # it ends now
+            case (("failed" | "unfit") as who, int(number), str(text), bool(permanent)):
+                if who == "unfit":  # a child says so itself: more is told of it, and to nobody
+                    self._void.add(number)
+                else:
+                    self._sent.discard(number)
+                return Failed(number, text, permanent)
+            case ("ready",):
+                link.ready = True
+            case _:
+                raise ProtocolError(f"the template process sent {answer!r}")
+        return None
+
+    def _ended(self, number: int, status: int | None, peak: int | None) -> Ended | None:
+        self._alive.discard(number)
+        self._asked.discard(number)
+        if number in self._void:
+            self._void.discard(number)
+            return None
+        return Ended(number, status, None if peak is None else peak * _KIB)
+
+    def _lose(self, link: TemplateLink) -> list[SourceEvent]:
+        """The template has ended: tell of all that will have no answer."""
+        assert self._selector is not None, "a template without a selector"
+        self._selector.unregister(link)
+        self._link = None
+        reason = f"the template process has died ({how_it_ended(link.end(0.0))})"
+        if link.problem:
+            reason = f"the template process could not start:\n{link.problem}"
+        elif not link.ready:
+            loaded = ", ".join((self._program, *self._preload))
+            reason += f" before it was ready: it was importing {loaded}"
+        unanswered = [*sorted(self._sent - self._void), *(one.number for one in self._outbox)]
+        found: list[SourceEvent] = [
+            Failed(number, reason, permanent=bool(link.problem)) for number in unanswered
+        ]
+        found += [Ended(number, None, None) for number in sorted(self._asked)]
+        for known in (self._sent, self._alive, self._void, self._asked):
+            known.clear()
+        while self._outbox:
+            close_all(self._outbox.popleft().descriptors)
+        return [*found, Lost(reason)]
+
+
+_sources: weakref.WeakSet[TemplateSource] = weakref.WeakSet()
+
+
+def _forget_all() -> None:
+    for source in list(_sources):
+        source.forget()
+
+
+os.register_at_fork(after_in_child=_forget_all)
