@@ -15,25 +15,26 @@ Source: process-wire-spec.md, section "Attachments"; ADR-009.
 
 from __future__ import annotations
 
-import mmap
 import os
-import sys
-import weakref
 from struct import Struct
 from typing import TYPE_CHECKING, Final, NamedTuple, final
 
+from runtime.backends.process.sealed_files import (
+    is_sealed,
+    let_go,
+    mapped,
+    new_file,
+    note_held,
+    refused,
+    seal,
+    write_all,
+)
 from runtime.errors import ProtocolError
-from runtime.logs import logger
 
 if TYPE_CHECKING:
     from pickle import PickleBuffer
 
-try:
-    import fcntl
-except ImportError:  # pragma: no cover - Windows
-    fcntl = None  # type: ignore[assignment] # there is no such module: `is_supported` says so
-
-__all__ = ("Attachment", "AttachmentRefusedError", "AttachmentWriter", "Contents", "is_supported")
+__all__ = ("BUFFER", "Attachment", "AttachmentWriter", "Contents")
 
 BUFFER: Final = (1 << 64) - 1  # instead of a place: the section is a buffer of its own
 _ALIGN: Final = 64  # what vector instructions like
@@ -41,17 +42,6 @@ _ENTRY: Final = Struct("<QQ")
 _FOOT: Final = Struct("<Q8s")
 _MARK: Final = b"vela-att"
 _MAX_SECTIONS: Final = 1 << 20
-_NOEXEC_SEAL: Final = 8  # MFD_NOEXEC_SEAL; some systems refuse a file without it
-_SHARE: Final = 4  # at most one in so many descriptors is held here
-_TRACKS_FD: Final = sys.version_info < (3, 13)  # each mapping holds a descriptor of its own
-
-# What holds a descriptor: the descriptors of attachments themselves, and weak references to
-# mappings. Every change is one atomic call.
-_holding: Final[set[object]] = set()
-
-
-class AttachmentRefusedError(Exception):
-    """The system gave no memory, file or descriptor: the buffers have to go with the message."""
 
 
 class Contents(NamedTuple):
@@ -61,26 +51,32 @@ class Contents(NamedTuple):
     splices: list[tuple[int, memoryview]]  # (place in the stream, what belongs there)
 
 
-def is_supported() -> bool:
-    """Tell whether this system has such files."""
-    return hasattr(os, "memfd_create") and hasattr(fcntl, "F_ADD_SEALS")
-
-
 @final
 class Attachment:
     """A sealed file with buffers. Whoever has it closes it, or opens it, which closes it too.
+
+    Where no descriptor can be passed on, its bytes can: `read` and `from_bytes`.
 
     Args:
         fd: Its descriptor, which belongs to this object from here on.
         size: Its size in bytes.
     """
 
-    __slots__ = ("_fds", "size")
+    __slots__ = ("_data", "_fds", "size")
 
     def __init__(self, fd: int, size: int) -> None:
-        self._fds = [fd]
+        self._fds = [fd] if fd >= 0 else []
+        self._data: bytearray | None = None  # instead of a file
         self.size = size
-        _holding.add(fd)
+        if fd >= 0:
+            note_held(fd)
+
+    @classmethod
+    def from_bytes(cls, data: bytes | bytearray | memoryview) -> Attachment:
+        """Return the attachment whose `read` gave *data*: its views share a copy of that."""
+        attachment = cls(-1, len(data))
+        attachment._data = bytearray(data)
+        return attachment
 
     @classmethod
     def from_fd(cls, fd: int) -> Attachment:
@@ -90,19 +86,27 @@ class Attachment:
             ProtocolError: it could still be changed, or cut under the feet of who reads it.
         """
         try:
-            seals = fcntl.fcntl(fd, fcntl.F_GET_SEALS)
-            size = os.fstat(fd).st_size
+            is_safe, size = is_sealed(fd), os.fstat(fd).st_size
         except OSError as error:
             os.close(fd)
             raise ProtocolError(f"an attachment came that is no file in memory: {error}") from None
-        if seals & _seals() != _seals():
+        if not is_safe:
             os.close(fd)
-            raise ProtocolError(f"an attachment came that is not sealed (seals {seals:#x})")
+            raise ProtocolError("an attachment came that is not sealed")
         return cls(fd, size)
 
     def fileno(self) -> int:
         """Return the descriptor, to be sent; -1 where it is closed."""
         return self._fds[0] if self._fds else -1
+
+    def read(self) -> bytes:
+        """Return all of it; it stays open."""
+        parts: list[bytes] = []
+        done = 0
+        while done < self.size and (part := os.pread(self.fileno(), self.size - done, done)):
+            parts.append(part)
+            done += len(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def open(self) -> Contents:
         """Map the file and close the descriptor.
@@ -111,23 +115,25 @@ class Attachment:
             ProtocolError: it is not laid out as it should be, or it is closed.
             OSError: the system has no memory or no descriptor to map it.
         """
-        if not self._fds:
-            raise ProtocolError("an attachment was opened twice")
+        data, self._data = self._data, None
+        fd = self.fileno()
+        if fd < 0 and data is None:
+            raise ProtocolError("an attachment was opened that is closed")
         try:
             if self.size < _FOOT.size:
                 raise ProtocolError(f"an attachment is too short: {self.size} byte(s)")
-            return _contents(memoryview(_mapped(self._fds[0], self.size)))
+            return _contents(memoryview(mapped(fd, self.size) if data is None else data))
         finally:
             self.close()
 
     def close(self) -> None:
         """Give the descriptor back. May be called twice."""
+        self._data = None
         try:
             fd = self._fds.pop()
         except IndexError:
             return
-        _holding.discard(fd)
-        os.close(fd)
+        let_go(fd)
 
     def __del__(self) -> None:
         """Close what nobody wants any more: a job that was cancelled before it was sent."""
@@ -160,13 +166,14 @@ class AttachmentWriter:
         """
         try:
             if not self._fds:
-                self._fds.append(_new_file())
+                self._fds.append(new_file())
             with memoryview(data) as view, view.cast("B") as raw:
-                _write(self._fds[0], raw, self._end)
+                write_all(self._fds[0], raw, self._end)
                 self._sections.append((place, raw.nbytes))
                 self._end += -(-raw.nbytes // _ALIGN) * _ALIGN
         except OSError as error:
-            self._refuse(error)
+            self.close()
+            raise refused(error) from error
 
     def mark(self) -> tuple[int, int]:
         """Return what `rewind` takes to come back to this moment."""
@@ -190,69 +197,18 @@ class AttachmentWriter:
         table += _FOOT.pack(len(self._sections), _MARK)
         size, fd = self._end + len(table), self._fds[0]
         try:
-            _write(fd, memoryview(table), self._end)
+            write_all(fd, memoryview(table), self._end)
             os.ftruncate(fd, size)  # a longer attempt may have been taken back
-            fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _seals())
+            seal(fd)
         except OSError as error:
-            self._refuse(error)
+            self.close()
+            raise refused(error) from error
         return Attachment(self._fds.pop(), size)
 
     def close(self) -> None:
         """Drop what was written. May be called twice, and after `finish`."""
         while self._fds:
             os.close(self._fds.pop())
-
-    def _refuse(self, error: OSError) -> None:
-        self.close()
-        _say_once(error)
-        raise AttachmentRefusedError(str(error)) from error
-
-
-def _seals() -> int:
-    return fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
-
-
-def _new_file() -> int:
-    if len(_holding) >= _most_descriptors():
-        raise OSError(f"{len(_holding)} descriptors are held by attachments already")
-    flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
-    try:
-        return os.memfd_create("vela-runtime", flags | _NOEXEC_SEAL)
-    except OSError:  # before Linux 6.3, or there is none to be had: the next call tells
-        return os.memfd_create("vela-runtime", flags)
-
-
-def _most_descriptors() -> int:
-    """Return how many descriptors may be held here: the program needs the others."""
-    import resource  # noqa: PLC0415 - only where there are such files
-
-    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return sys.maxsize if soft == resource.RLIM_INFINITY else soft // _SHARE
-
-
-def _write(fd: int, data: memoryview, offset: int) -> None:
-    """Write all of *data*; one call writes at most 2 GiB."""
-    done = 0
-    while done < len(data):
-        done += os.pwrite(fd, data[done:], offset + done)
-
-
-def _mapped(fd: int, size: int) -> mmap.mmap:
-    """Return the file as memory of this process alone."""
-    if not _TRACKS_FD:
-        return mmap.mmap(fd, size, access=mmap.ACCESS_COPY, trackfd=False)
-    if len(_holding) < _most_descriptors():
-        mapping = mmap.mmap(fd, size, access=mmap.ACCESS_COPY)
-        _holding.add(weakref.ref(mapping, _holding.discard))
-        return mapping
-    # Before 3.13 a mapping holds a descriptor for as long as it lives: a program that keeps
-    # thousands of arrays would run out of them. From some number on, one more copy is cheaper.
-    copy = mmap.mmap(-1, size)
-    with memoryview(copy) as view:
-        done = 0
-        while done < size:
-            done += os.preadv(fd, [view[done:]], done) or size
-    return copy
 
 
 def _contents(view: memoryview) -> Contents:
@@ -279,17 +235,3 @@ def _contents(view: memoryview) -> Contents:
     if start != table:
         raise ProtocolError(f"an attachment of {len(view)} bytes has a wrong table")
     return contents
-
-
-_said: Final[list[bool]] = []
-
-
-def _say_once(error: OSError) -> None:
-    """Log that large buffers go another way, the first time."""
-    if not _said:
-        _said.append(True)
-        logger(__name__).warning(
-            "large buffers cannot travel through shared memory (%s): they go over the socket, "
-            "which copies them more often; it is tried again for each job",
-            error,
-        )

@@ -19,13 +19,10 @@ import weakref
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final, Protocol, final
 
-from runtime.backends.process.buffers import (
-    AttachmentRefusedError,
-    AttachmentWriter,
-    is_supported,
-)
+from runtime.backends.process.buffers import AttachmentWriter
 from runtime.backends.process.freezing import Snapshot, is_importable, snapshot_of
 from runtime.backends.process.pickling import dump
+from runtime.backends.process.sealed_files import AttachmentRefusedError, is_supported
 from runtime.backends.process.traveling import why_not
 from runtime.backends.process.unpacking import FRESH, KEPT
 
@@ -241,6 +238,6 @@ def _taken_apart(
     func: Callable[..., Any],
 ) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
     """Return the function that a `functools.partial` was made of, and the arguments."""
-    if type(func) is _partial and isinstance(func, _partial) and not func.__dict__:
+    if isinstance(func, _partial) and type(func) is _partial and not func.__dict__:
         return func.func, func.args, func.keywords
     return func, (), {}

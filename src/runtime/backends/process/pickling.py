@@ -27,7 +27,15 @@ if TYPE_CHECKING:
 
     from runtime.backends.process.buffers import AttachmentWriter
 
-__all__ = ("SplicedReader", "dump", "load", "rebuild_array", "rebuild_view")
+__all__ = (
+    "PROTOCOL",
+    "SplicedReader",
+    "cloud_pickler",
+    "dump",
+    "load",
+    "rebuild_array",
+    "rebuild_view",
+)
 
 _Reduced: TypeAlias = "tuple[Any, ...]"  # Any: a callable and arguments, as pickle takes them
 
@@ -124,7 +132,7 @@ def dump(
         if writer is not None:
             writer.rewind(mark)
     sink = _Sink(writer, threshold, splice=splice)
-    _cloud_pickler()(sink, PROTOCOL, buffer_callback=sink.take_buffer).dump(obj)
+    cloud_pickler()(sink, PROTOCOL, buffer_callback=sink.take_buffer).dump(obj)
     return sink.stream()
 
 
@@ -204,13 +212,18 @@ def _has_modules_by_value() -> bool:
 
 
 @functools.cache
-def _cloud_pickler() -> Callable[..., _Dumps]:
-    """Return the pickler by value."""
+def cloud_pickler(
+    persistent_id: Callable[[Any, object], object] | None = None,  # Any: the pickler
+) -> Callable[..., _Dumps]:
+    """Return the class of picklers by value, with a method of that name where one is given."""
     import cloudpickle  # type: ignore[import-untyped]  # noqa: PLC0415 - for those who need it
 
     plain: type = cloudpickle.Pickler
     table = ChainMap(_REDUCERS, cloudpickle.Pickler.dispatch_table)
-    return type(plain)("ByValue", (plain,), {"dispatch_table": table})
+    members: dict[str, object] = {"dispatch_table": table}
+    if persistent_id is not None:
+        members["persistent_id"] = persistent_id
+    return type(plain)("ByValue", (plain,), members)
 
 
 # ---- types that pickle does not know, or copies more often than is needed ---------------------

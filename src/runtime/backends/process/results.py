@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import re
 from struct import Struct
+from struct import error as StructError  # noqa: N812 - it is a class
 from typing import TYPE_CHECKING, Any, Final
 
-from runtime.backends.process.buffers import (
-    AttachmentRefusedError,
-    AttachmentWriter,
-    is_supported,
-)
+from runtime.backends.process.buffers import AttachmentWriter
 from runtime.backends.process.pickling import dump, load
-from runtime.backends.process.traveling import why_not
-from runtime.errors import ProtocolError, ResultRefusedError
+from runtime.backends.process.plain import INT_LIMIT, NotPlainError, encode
+from runtime.backends.process.plain_reading import decode
+from runtime.backends.process.sealed_files import AttachmentRefusedError, is_supported
+from runtime.backends.process.traveling import reason_of, why_not
+from runtime.errors import ProtocolError, ResultRefusedError, UnpicklableError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from runtime.backends.process.buffers import Attachment
 
 __all__ = ("Kind", "may_run_code", "pack_result", "unpack_result")
@@ -54,25 +56,60 @@ def pack_result(
     data_only: bool = False,
     in_band: bool = False,
 ) -> tuple[int, bytes, Attachment | None]:
-    """Return the kind of *value*, its bytes, and its large buffers. In the child.
+    """Return the kind of *value*, its bytes, and its large buffers. In the process of the job.
+
+    Args:
+        value: What the function returned.
+        threshold: From how many bytes on a buffer is large.
+        label: Whose result it is, for messages.
+        data_only: Pack plain data and nothing else.
+        in_band: Use no attachment.
 
     Raises:
         UnpicklableError: *value* cannot travel.
-        ResultRefusedError: *data_only*, and *value* is not plain data.
+        ResultRefusedError: with *data_only*: it is not plain data.
+        KeyboardInterrupt: and other errors that are no `Exception`, as they came, apart from
+            `SystemExit`.
     """
-    if value is None:
-        return 0, b"", None
+    small = _small(value, threshold)
+    if small is not None:
+        return *small, None
     writer = AttachmentWriter() if is_supported() and not in_band else None
     try:
-        data = dump(value, writer, threshold)
-        return Kind.PICKLE, data, None if writer is None else writer.finish()
+        if data_only:
+            kind, data = Kind.PLAIN, encode(value, writer, threshold)
+        else:
+            kind, data = Kind.PICKLE, dump(value, writer, threshold)
+        return kind, data, None if writer is None else writer.finish()
     except AttachmentRefusedError:
         return pack_result(value, threshold, label=label, data_only=data_only, in_band=True)
+    except NotPlainError as error:
+        raise ResultRefusedError(label, error.path("result")) from None
     except (Exception, SystemExit) as error:
         raise why_not(label, {"result": value}, error) from error
     finally:
         if writer is not None:
             writer.close()
+
+
+def _small(value: object, threshold: int) -> tuple[int, bytes] | None:
+    """Return a small value of the usual types; None for every other."""
+    pack = _SMALL.get(type(value))
+    return None if pack is None else pack(value, threshold)
+
+
+def _small_int(value: int, _: int) -> tuple[int, bytes] | None:
+    return (Kind.INT, _INT.pack(value)) if -INT_LIMIT <= value < INT_LIMIT else None
+
+
+def _small_text(value: str, threshold: int) -> tuple[int, bytes] | None:
+    if len(value) >= threshold:
+        return None
+    return Kind.TEXT, value.encode("utf-8", "surrogatepass")
+
+
+def _small_bytes(value: bytes, threshold: int) -> tuple[int, bytes] | None:
+    return (Kind.BYTES, value) if len(value) < threshold else None
 
 
 def unpack_result(
@@ -83,13 +120,57 @@ def unpack_result(
     data_only: bool = False,
     label: str = "the job",
 ) -> Any:  # noqa: ANN401 - Any: whatever the function returned
-    """Return the value. In the parent."""
-    if kind == Kind.NONE:
-        return None
+    """Return the value. In the parent; the *attachment* is closed, also where this raises.
+
+    Args:
+        kind: As `pack_result` gave it.
+        data: The bytes.
+        attachment: The large buffers, if there are any.
+        data_only: Refuse everything that would have to be unpickled.
+        label: Whose result it is, for messages.
+
+    Raises:
+        ResultRefusedError: with *data_only*: it is pickled.
+        ProtocolError: it is nothing that `pack_result` makes: the process lies.
+        UnpicklableError: it cannot be rebuilt here; the cause says why.
+    """
+    try:
+        if kind == Kind.PICKLE:
+            return _unpickled(data, attachment, data_only=data_only, label=label)
+        if kind == Kind.PLAIN:
+            return decode(data, () if attachment is None else attachment.open().buffers)
+        try:
+            return _UNPACK[kind](data)
+        except (LookupError, ValueError, StructError) as error:
+            raise ProtocolError(
+                f"a result of kind {kind} with {len(data)} byte(s) makes no sense: {error}"
+            ) from None
+    finally:
+        if attachment is not None:
+            attachment.close()
+
+
+def _unpickled(
+    data: bytes | bytearray | memoryview,
+    attachment: Attachment | None,
+    *,
+    data_only: bool,
+    label: str,
+) -> Any:  # noqa: ANN401 - Any: see `unpack_result`
+    if data_only:
+        raise ResultRefusedError(label, "result: a pickle")
     contents = None if attachment is None else attachment.open()
-    if contents is None:
-        return load(data)
-    return load(data, contents.buffers, contents.splices)
+    try:
+        if contents is None:
+            return load(data)
+        return load(data, contents.buffers, contents.splices)
+    except (Exception, SystemExit) as error:
+        raise UnpicklableError(
+            label,
+            "its result cannot be rebuilt in the process of the pool",
+            reason=reason_of(error),
+            advice="return plain data, or correct how its class is unpickled",
+        ) from error
 
 
 def may_run_code(kind: int, data: bytes | bytearray | memoryview) -> bool:
@@ -97,4 +178,25 @@ def may_run_code(kind: int, data: bytes | bytearray | memoryview) -> bool:
 
     A hint for where to call it: no promise against a process that lies.
     """
-    return kind == Kind.PICKLE and (len(data) > _LONG or _LOOKS_UP.search(data) is not None)
+    if kind == Kind.PICKLE:
+        return len(data) > _LONG or _LOOKS_UP.search(data) is not None
+    return len(data) > _LONG
+
+
+_SMALL: Final[dict[type, Callable[[Any, int], tuple[int, bytes] | None]]] = {  # Any: by type
+    type(None): lambda _value, _: (Kind.NONE, b""),
+    bool: lambda value, _: (Kind.TRUE if value else Kind.FALSE, b""),
+    int: _small_int,
+    float: lambda value, _: (Kind.FLOAT, _FLOAT.pack(value)),
+    str: _small_text,
+    bytes: _small_bytes,
+}
+_UNPACK: Final[dict[int, Callable[[Any], object]]] = {  # Any: what has bytes
+    Kind.NONE: lambda _: None,
+    Kind.TRUE: lambda _: True,
+    Kind.FALSE: lambda _: False,
+    Kind.INT: lambda data: _INT.unpack(data)[0],
+    Kind.FLOAT: lambda data: _FLOAT.unpack(data)[0],
+    Kind.TEXT: lambda data: str(data, "utf-8", "surrogatepass"),
+    Kind.BYTES: bytes,
+}

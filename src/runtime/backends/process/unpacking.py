@@ -13,6 +13,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final
 
 from runtime.backends.process.pickling import load
+from runtime.backends.process.traveling import reason_of
 from runtime.errors import ProtocolError, UnpicklableError
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ class ReceivedFunction:
             raise UnpicklableError(
                 "the job",
                 f"{part} cannot be rebuilt in the worker process",
-                reason=f"{type(error).__name__}: {error}",
+                reason=reason_of(error),
                 advice=_advice(error),
             ) from error
         return functools.partial(function, *args, **kwargs)
