@@ -24,7 +24,6 @@ REPORTING = """
     def job():
         {job}
     job()
-    os._exit(0)
 """
 
 
@@ -143,11 +142,30 @@ def test_a_job_that_handles_termination_itself_does_so(page: int) -> None:
 def test_a_process_that_a_job_forks_does_not_write_the_report(page: int) -> None:
     """Its death is not the child's."""
     status, report = report_of(
-        page, "pid = os.fork(); pid or ctypes.string_at(0); os._exit(os.waitpid(pid, 0)[1])"
+        page, "pid = os.fork(); pid or ctypes.string_at(0); sys.exit(os.waitpid(pid, 0)[1])"
     )
 
     assert status == signal.SIGSEGV  # of the forked one
     assert report == ""
+
+
+def test_a_forked_process_that_is_terminated_does_not_write_either(page: int) -> None:
+    """That is the other way to a report."""
+    status, report = report_of(
+        page,
+        "pid = os.fork(); pid or os.kill(os.getpid(), signal.SIGTERM); "
+        "sys.exit(os.waitpid(pid, 0)[1])",
+    )
+
+    assert status == signal.SIGTERM
+    assert report == ""
+
+
+def test_a_forked_process_may_end_as_any_other(page: int) -> None:
+    """What was switched off for it leaves nothing behind."""
+    status, report = report_of(page, "pid = os.fork(); pid and sys.exit(os.waitpid(pid, 0)[1])")
+
+    assert (status, report) == (0, "")
 
 
 def test_no_crash_leaves_no_report(page: int) -> None:

@@ -315,6 +315,21 @@ def test_a_process_that_a_job_forks_does_not_write_to_the_channel(
     assert sent == []
 
 
+def test_a_record_of_another_process_is_no_record_of_the_child(
+    sent: list[dict[str, Any]], root: logging.Logger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same, seen from inside."""
+    last_resort = Records()
+    last_resort.setLevel(logging.WARNING)
+    monkeypatch.setattr(logging, "lastResort", last_resort)
+    monkeypatch.setattr(os, "getpid", lambda: -1)
+
+    root.info("nobody hears it")
+    root.warning("heard")
+
+    assert (sent, last_resort.messages()) == ([], ["heard"])
+
+
 def test_forked_without_a_last_resort_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """A program may have taken it away."""
     monkeypatch.setattr(logging, "lastResort", None)
