@@ -49,6 +49,8 @@ def main(plan: dict[str, Any]) -> NoReturn:  # Any: see `interpreter.plan_of`
             if descriptor >= 0:
                 os.set_inheritable(descriptor, False)
         program = load_program(plan["program"])
+        for name in plan["preload"]:
+            importlib.import_module(name)
         os.write(report, marshal.dumps(("ready",), _MARSHAL))
     except BaseException:  # noqa: BLE001 - told to the pool
         os.write(report, failure(-1, permanent=True))

@@ -35,6 +35,7 @@ from runtime.errors import WorkerStartError
 
 if TYPE_CHECKING:
     import subprocess
+    from collections.abc import Sequence
 
 __all__ = ("SpawnSource",)
 
@@ -66,11 +67,19 @@ class SpawnSource:
     """See the module and `starting.ChildSource`.
 
     Args:
+        preload: Modules that each child imports before it runs its program.
         program: What children run, as ``module:function``.
         executable: Their interpreter; by default `sys.executable`.
     """
 
-    def __init__(self, *, program: str = PROGRAM, executable: str | None = None) -> None:
+    def __init__(
+        self,
+        preload: Sequence[str] = (),
+        *,
+        program: str = PROGRAM,
+        executable: str | None = None,
+    ) -> None:
+        self._preload = list(preload)
         self._program = program
         self._executable = executable
         self._selector: selectors.DefaultSelector | None = None
@@ -80,27 +89,30 @@ class SpawnSource:
 
     def start(self, number: int, fds: ChildFds) -> None:
         """See `ChildSource.start`."""
-        given = list(fds)
+        if self._closed:
+            raise WorkerStartError("cannot start a process: its pool is closed")
+        copies: list[int] = []
         try:
-            if self._closed:
-                raise WorkerStartError("cannot start a process: its pool is closed")
             if self._selector is None:
                 self._selector = selectors.DefaultSelector()
-            for place, descriptor in enumerate(given):
-                if descriptor >= 0:
-                    given[place] = above_standard(descriptor)
-            self._launch(number, given, self._selector)
+            # Copies, since a number below 3 would be taken for a standard stream over there.
+            copies.extend(above_standard(os.dup(one)) if one >= 0 else -1 for one in fds)
+            self._launch(number, copies, self._selector)
         except OSError as error:
             raise WorkerStartError(f"cannot start a process: {error}") from error
         finally:
-            close_all(given)
+            close_all(copies)
 
     def _launch(self, number: int, fds: list[int], selector: selectors.DefaultSelector) -> None:
         report, theirs = os.pipe()
         try:
             report, theirs = above_standard(report), above_standard(theirs)
             plan = plan_of(
-                "runtime.backends.process.bootstrap", theirs, program=self._program, fds=fds
+                "runtime.backends.process.bootstrap",
+                theirs,
+                program=self._program,
+                preload=self._preload,
+                fds=fds,
             )
             os.set_blocking(report, False)
             floor = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -5,7 +5,7 @@ needs itself. There are two: `template_source` (forks of a template) and `spawn_
 interpreter each). Both start from a program of ours, never from the user's ``__main__``.
 
 Threads: none; one thread at a time uses a source.
-Invariant: `start` takes the descriptors over; whatever comes of it, the source closes its copies.
+Invariant: descriptors that a source is given stay the caller's; it keeps copies where it has to.
 Source: worker-api-spec.md, section 10; ADR-009.
 """
 
@@ -85,7 +85,7 @@ class ChildSource(Protocol):
 
         Args:
             number: What events call it; never used before.
-            fds: What the program is called with; they belong to the source from now on.
+            fds: What the program is called with. They may be closed after this call.
 
         Raises:
             WorkerStartError: the system or the interpreter refused, or the source is closed.

@@ -82,24 +82,20 @@ class TemplateSource:
 
     def start(self, number: int, fds: ChildFds) -> None:
         """See `ChildSource.start`."""
+        link = self._link or self._open()
+        path, where = module_path(), folder()
+        message = (
+            number,
+            None if where == link.folder else where,
+            None if path == link.path else path,
+            [descriptor >= 0 for descriptor in fds],
+        )
+        request = _Request(number, marshal.dumps(message, _MARSHAL), tuple(fds.present()))
         try:
-            link = self._link or self._open()
-            path, where = module_path(), folder()
-            message = (
-                number,
-                None if where == link.folder else where,
-                None if path == link.path else path,
-                [descriptor >= 0 for descriptor in fds],
-            )
-            request = _Request(number, marshal.dumps(message, _MARSHAL), tuple(fds.present()))
-        except BaseException:
-            close_all(fds)
-            raise
-        self._outbox.append(request)
-        # Where others wait already, there are answers to come, and `events` goes on with it.
-        if len(self._outbox) == 1:
-            for failed in self._send_some(link):
-                raise WorkerStartError(failed.error)
+            if self._outbox or not self._send(link, request):
+                self._outbox.append(request._replace(descriptors=_copies(request.descriptors)))
+        except OSError as error:
+            raise WorkerStartError(f"cannot start a process: {error}") from error
 
     def fileno(self) -> int | None:
         """See `ChildSource.fileno`."""
@@ -178,22 +174,32 @@ class TemplateSource:
     def _send_some(self, link: TemplateLink) -> list[Failed]:
         """Send what waits, as far as that goes; return what can never be sent."""
         failed = []
-        while self._outbox and len(self._sent) < _WINDOW:
+        while self._outbox:
             request = self._outbox[0]
             try:
-                link.send(request.data, request.descriptors)
-            except (BlockingIOError, BrokenPipeError, ConnectionResetError):
-                break  # answers, or its end, are on their way
+                if not self._send(link, request):
+                    break
             except OSError as error:
-                if self._sent:
-                    break  # too much under way
                 text = f"cannot send a request to the template process: {error}"
                 failed.append(Failed(request.number, text, permanent=False))
-            else:
-                self._sent.add(request.number)
             self._outbox.popleft()
             close_all(request.descriptors)
         return failed
+
+    def _send(self, link: TemplateLink, request: _Request) -> bool:
+        """Send a request; False: later, when one of those before it has been answered."""
+        if len(self._sent) >= _WINDOW:
+            return False
+        try:
+            link.send(request.data, request.descriptors)
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # it has died; `events` will tell
+        except OSError:
+            if self._sent:  # too much under way
+                return False
+            raise
+        self._sent.add(request.number)
+        return True
 
     def _event(
         self, link: TemplateLink, answer: tuple[object, ...], pidfd: int
@@ -249,6 +255,16 @@ class TemplateSource:
         while self._outbox:
             close_all(self._outbox.popleft().descriptors)
         return [*found, Lost(reason)]
+
+
+def _copies(descriptors: Sequence[int]) -> tuple[int, ...]:
+    copies: list[int] = []
+    try:
+        copies.extend(os.dup(descriptor) for descriptor in descriptors)
+    except OSError:
+        close_all(copies)
+        raise
+    return tuple(copies)
 
 
 _sources: weakref.WeakSet[TemplateSource] = weakref.WeakSet()
