@@ -96,8 +96,9 @@ def test_cancel_after_the_end_changes_nothing(pool: WorkerPool) -> None:
     assert future.result() == 5
 
 
-def test_a_sleeping_job_wakes_when_it_is_cancelled(pool: WorkerPool) -> None:
+def test_a_sleeping_job_wakes_when_it_is_cancelled(choice: BackendChoice) -> None:
     """And its outcome is that it stopped."""
+    pool = WorkerPool(1, backend=choice, max_abandoned=0)
     outcomes: list[BaseException] = []
 
     def work() -> None:
@@ -110,7 +111,7 @@ def test_a_sleeping_job_wakes_when_it_is_cancelled(pool: WorkerPool) -> None:
             raise
 
     future = pool.spawn(work)
-    future.exception(GUARD)
+    pool.spawn(nothing).result(GUARD)  # on the same worker: the sleeper has returned
     assert pool.shutdown(timeout=GUARD) is True
 
     assert [type(error).__name__ for error in outcomes] == ["CancelRequestedError"]
