@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import contextvars
 import threading
+import weakref
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
@@ -112,6 +113,11 @@ class ThreadSource:
                 "memory is reached, or the interpreter is shutting down; use fewer workers"
             ) from failure
 
+    @locked
+    def threads(self) -> list[threading.Thread]:
+        """Return the threads that have come from here and have not ended, as far as is known."""
+        return list(self._threads)
+
     def defer(self, func: Callable[[], None]) -> bool:
         """Call *func* later where this thread is just starting another one; else False.
 
@@ -168,7 +174,7 @@ class ThreadSource:
                 self._run_main(ticket)
 
     def _run_main(self, ticket: _Ticket) -> None:
-        threading.current_thread().name = f"vela-worker-{self._next_number()}"
+        self._enlist(threading.current_thread())
         try:
             ticket.main()
         finally:
@@ -183,9 +189,10 @@ class ThreadSource:
             func()
 
     @locked
-    def _next_number(self) -> int:
+    def _enlist(self, thread: threading.Thread) -> None:
         self._last_number += 1
-        return self._last_number
+        thread.name = f"vela-worker-{self._last_number}"
+        self._threads.add(thread)
 
     def _release(self, ticket: _Ticket) -> None:
         """One thread less is in use; with the last one the executor's threads end."""
@@ -203,10 +210,12 @@ class ThreadSource:
         return executor
 
     def _begin(self) -> None:
-        self.lock: PoolLock = threading.RLock()  # guards _executor, _in_use; not while starting
+        # Guards _executor, _in_use, _threads; not held while starting.
+        self.lock: PoolLock = threading.RLock()
         self.taking = taking(self.lock)
         self._executor = None
         self._in_use: set[_Ticket] = set()  # of threads that run a pump, or are about to
+        self._threads: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
         self._deferred: deque[Callable[[], None]] = deque()
         self._here = _Here()
 

@@ -2,7 +2,9 @@
 
 Exit: the worker threads are daemon threads that nothing joins (see `backends.thread_source`). One
 ``atexit`` callback, registered when the first pool is made, gives running jobs the
-pool's ``exit_timeout``, cancels those that wait, and names in one log line what was left.
+pool's ``exit_timeout``, cancels those that wait, and names in one log line what was left. Where
+nothing was, it sees the threads end: one that runs on while the interpreter goes can crash a
+build without the GIL (3.13: its state is freed all the same).
 Fork: the child gets every pool as new; jobs of the parent fail there with `ForkedError`.
 Source: worker-api-spec.md, section 7; ADR-006, ADR-007.
 """
@@ -31,6 +33,7 @@ __all__ = ("adopt",)
 
 _pools: Final[weakref.WeakSet[WorkerPool]] = weakref.WeakSet()
 _hooked: Final[list[bool]] = []
+_TO_LEAVE: Final = 1.0  # seconds that threads without work get for their last steps
 
 
 def adopt(pool: WorkerPool) -> None:
@@ -54,7 +57,9 @@ def _at_exit() -> None:
         cancel_each(unrun)
         _wait_for(pools)
     finally:  # a KeyboardInterrupt ends the wait, and the names are told all the same
-        _tell(pools, len(unrun))
+        stuck = _tell(pools, len(unrun))
+    if not stuck:
+        _see_threads_end()
 
 
 def _wait_for(pools: list[WorkerPool]) -> None:
@@ -65,7 +70,14 @@ def _wait_for(pools: list[WorkerPool]) -> None:
         _backend(pool).join(None if left is None else max(left, 0.0))
 
 
-def _tell(pools: list[WorkerPool], unrun: int) -> None:
+def _see_threads_end() -> None:
+    end = time.monotonic() + _TO_LEAVE
+    for thread in thread_source().threads():
+        thread.join(max(end - time.monotonic(), 0.0))
+
+
+def _tell(pools: list[WorkerPool], unrun: int) -> bool:
+    """Log what is left; tell whether anything still runs."""
     stuck: list[str] = []
     for pool in pools:
         stuck += [f"{job.label} (spawned at {job.place})" for job in _backend(pool).jobs()]
@@ -76,6 +88,7 @@ def _tell(pools: list[WorkerPool], unrun: int) -> None:
             "still running: " + "; ".join(stuck) if stuck else "nothing runs",
             f"; never ran: {unrun} queued job(s)" if unrun else "",
         )
+    return bool(stuck)
 
 
 def _in_forked_child() -> None:

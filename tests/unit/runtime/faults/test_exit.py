@@ -88,27 +88,70 @@ def test_a_pool_that_was_never_used_does_not_matter_at_exit() -> None:
     assert ended == (0, "", "")
 
 
-def test_a_shutdown_at_exit_and_in_the_middle_of_spawns_does_not_hang() -> None:
-    """Threads of the user spawn without end while the interpreter goes down."""
+def test_workers_without_work_have_ended_when_the_interpreter_goes() -> None:
+    """One that runs on then crashes a build without the GIL now and then."""
     ended = run_program("""
+        from runtime.backends.thread_source import ThreadSource
+        from runtime.workers import lifetime
+        join, release, waited_for = threading.Thread.join, ThreadSource._release, threading.Event()
+        def note_and_join(thread, timeout=None):
+            if thread.name.startswith("vela-worker-"): waited_for.set()
+            join(thread, timeout)
+        def release_late(source, ticket):
+            waited_for.wait(10)
+            release(source, ticket)
+        threading.Thread.join, ThreadSource._release = note_and_join, release_late
+        lifetime._TO_LEAVE = 10.0
+        names = lambda: [thread.name for thread in threading.enumerate() if "worker" in thread.name]
+        atexit.register(lambda: print(names()))
+        pool = WorkerPool(2)
+        print(pool.spawn(names).result())
+    """)
+
+    assert ended == (0, "['vela-worker-1']\n[]\n", "")
+
+
+@pytest.mark.parametrize("spawns", [0, 100])
+def test_a_shutdown_at_exit_and_in_the_middle_of_spawns_does_not_hang(spawns: int) -> None:
+    """Threads of the user spawn without end as the interpreter goes down, and each one ends.
+
+    That is waited for: a daemon thread that runs on can crash a 3.13 without the GIL, whatever
+    it does.
+    """
+    ended = run_program(f"""
         pool = WorkerPool(2, on_unhandled=lambda report: None)
         def spawn_for_ever():
             try:
-                while True: pool.spawn(len, args=("",))
+                for number in range(sys.maxsize):
+                    if number == {spawns}: started.set()
+                    pool.spawn(len, args=("",))
             except RuntimeError: pass
-        for _ in range(3): threading.Thread(target=spawn_for_ever, daemon=True).start()
+        threads = [threading.Thread(target=spawn_for_ever, daemon=True) for _ in range(3)]
+        for thread in threads: thread.start()
+        atexit.register(lambda: [thread.join() for thread in threads])
         atexit.register(pool.shutdown)
-        time.sleep(0.05)
+        started.wait()
     """)
 
-    assert ended.status == 0
+    assert ended.status == 0, ended.err
 
 
+# As somebody at a keyboard: once more where nothing happens. The interpreter may be between its
+# last look for signals and its wait; then it sees the one with the next.
 INTERRUPT = """
-release, jobs = threading.Event(), []
+release, jobs, raised = threading.Event(), [], []
+def raise_once(*_):
+    if not raised:
+        raised.append(True)
+        raise KeyboardInterrupt
+signal.signal(signal.SIGINT, raise_once)
+def interrupt():
+    while not raised:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.01)
 def interrupt_who_waits():
     while not (jobs and jobs[0]._waiters): time.sleep(0.001)
-    os.kill(os.getpid(), signal.SIGINT)
+    interrupt()
     return release.wait(10)
 """
 
@@ -155,16 +198,19 @@ def test_ctrl_c_in_an_executor_that_waits_for_a_worker_is_raised_at_once() -> No
 def test_ctrl_c_during_the_exits_wait_ends_it_and_still_names_what_is_left() -> None:
     """Once is enough."""
     begin = time.monotonic()
-    ended = run_program("""
+    ended = run_program(
+        """
         pool = WorkerPool(1, exit_timeout=60)
         def interrupt_the_exit():
             started.set()
             while not pool.is_shutdown(): time.sleep(0.01)
-            os.kill(os.getpid(), signal.SIGINT)
+            interrupt()
             wait_for_ever()
         pool.spawn(interrupt_the_exit, name="stuck")
         started.wait()
-    """)
+        """,
+        before=INTERRUPT,
+    )
 
     assert time.monotonic() - begin < 20
     assert "worker 1 'stuck'" in ended.err
