@@ -66,7 +66,7 @@ def traceback_text(error: BaseException) -> str:
 
     Its causes and the members of a group are not in it: they have their own.
     """
-    trace = _of_user(error.__traceback__)
+    trace = _of_user(vars(BaseException)["__traceback__"].__get__(error))
     frames = "" if trace is None else cap(_words(partial(_frames_text, trace)), _FRAMES_TEXT)
     return frames + cap(_last_words(error), _MESSAGE)
 

@@ -102,7 +102,7 @@ class _Table:
     def _entry(self, number: int) -> Entry:
         error = self._errors[number]
         entry = describe(error, "", self._text_left)
-        if number and error.__traceback__ is None:
+        if number and field_of(error, "__traceback__") is None:
             entry = entry._replace(trace="")
         self._text_left = max(0, self._text_left - len(entry.trace))
         if self._with_links:
