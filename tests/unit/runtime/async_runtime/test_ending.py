@@ -27,9 +27,21 @@ async def fail(error: BaseException) -> None:
     raise error
 
 
-def kill_main(number: int) -> None:
-    """Send a signal to the main thread, as the system does for Ctrl-C."""
-    signal.pthread_kill(threading.main_thread().ident or 0, number)
+def sender(executor: Executor, number: int, seen: threading.Event) -> threading.Thread:
+    """Return a thread that sends a signal to the main thread once *executor* is parked there.
+
+    And again until it is *seen*, as somebody at a keyboard: the interpreter may be between its last
+    look for signals and its wait; then it sees the one with the next.
+    """
+
+    def send() -> None:
+        while not executor._parker.armed and not seen.wait(0.001):
+            pass
+        while not seen.is_set():
+            signal.pthread_kill(threading.main_thread().ident or 0, number)
+            seen.wait(0.01)
+
+    return threading.Thread(target=send)
 
 
 def test_an_error_that_nobody_read_is_told_once_with_the_place_of_the_spawn() -> None:
@@ -154,25 +166,28 @@ def test_ctrl_c_while_parked_leaves_the_run_at_once() -> None:
     """What was given is cancelled, other tasks keep their state."""
     cleaned: list[str] = []
     promise: Promise[int] = Promise()
+    seen = threading.Event()
 
     async def main() -> None:
         executor.spawn(promise.future())
-        timer = threading.Timer(0.01, kill_main, [signal.SIGINT])
-        timer.start()
         try:
             await Future.pending()
         finally:
-            timer.join()
             cleaned.append("main")
 
     def interrupt(_number: int, _frame: object) -> None:
-        raise KeyboardInterrupt
+        if not seen.is_set():
+            seen.set()
+            raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGINT, interrupt)
     try:
         with Executor() as executor:
+            thread = sender(executor, signal.SIGINT, seen)
+            thread.start()
             with pytest.raises(KeyboardInterrupt):
                 executor.run_until_complete(main())
+            thread.join()
             promise.resolve(1)
             executor.run()
     finally:
@@ -208,18 +223,19 @@ def test_an_interrupt_between_queue_and_poll_loses_no_wake_up(executor: Executor
 def test_a_signal_handler_may_wake_and_settle() -> None:
     """It interrupts the loop anywhere, also where it is parked."""
     promise: Promise[int] = Promise()
+    seen = threading.Event()
 
-    async def main() -> int:
-        timer = threading.Timer(0.01, kill_main, [signal.SIGUSR1])
-        timer.start()
-        value = await promise.future()
-        timer.join()
-        return value
+    def settle(_number: int, _frame: object) -> None:
+        promise.try_resolve(9)
+        seen.set()
 
-    before = signal.signal(signal.SIGUSR1, lambda *_: promise.try_resolve(9))
+    before = signal.signal(signal.SIGUSR1, settle)
     try:
         with Executor() as executor:
-            assert executor.run_until_complete(main(), timeout=10) == 9
+            thread = sender(executor, signal.SIGUSR1, seen)
+            thread.start()
+            assert executor.run_until_complete(promise.future(), timeout=10) == 9
+            thread.join()
     finally:
         signal.signal(signal.SIGUSR1, before)
 
