@@ -9,6 +9,7 @@ Source: worker-api-spec.md, section 10; ADR-009.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import marshal
 import os
@@ -184,14 +185,7 @@ class _file_of:  # noqa: N801 - a context manager
         self._number = -1
 
     def __enter__(self) -> int:
-        try:
-            number = os.memfd_create("vela-plan") if hasattr(os, "memfd_create") else -1
-        except OSError:
-            number = -1
-        if number < 0:
-            with tempfile.TemporaryFile() as file:
-                number = os.dup(file.fileno())
-        self._number = number = above_standard(number)
+        self._number = number = above_standard(_nameless_file())
         with open(number, "wb", closefd=False) as file:
             file.write(self._data)
         os.lseek(number, 0, os.SEEK_SET)
@@ -199,6 +193,17 @@ class _file_of:  # noqa: N801 - a context manager
 
     def __exit__(self, *error: object) -> None:
         os.close(self._number)
+
+
+def _nameless_file() -> int:
+    if hasattr(os, "memfd_create"):
+        try:
+            return os.memfd_create("vela-plan")
+        except OSError as error:
+            if error.errno not in {errno.EPERM, errno.EACCES, errno.ENOSYS}:
+                raise  # a limit, which a temporary file would meet as well
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
 
 
 def above_standard(descriptor: int) -> int:

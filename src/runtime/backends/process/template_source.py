@@ -165,7 +165,10 @@ class TemplateSource:
         if self._closed:
             raise WorkerStartError("cannot start a process: its pool is closed")
         if self._selector is None:
-            self._selector = selectors.DefaultSelector()
+            try:
+                self._selector = selectors.DefaultSelector()
+            except OSError as error:
+                raise WorkerStartError(f"cannot start a process: {error}") from error
         link = TemplateLink(self._preload, self._program, self._executable)
         self._selector.register(link, selectors.EVENT_READ)
         self._link = link
