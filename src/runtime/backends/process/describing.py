@@ -24,6 +24,7 @@ _NAMES: Final = 40
 _FRAMES_TEXT: Final = 24 * 1024
 _FIRST_FRAMES: Final = 50
 _LAST_FRAMES: Final = 150
+_RELATIVES: Final = 10
 _OURS: Final = "runtime."
 
 
@@ -103,10 +104,29 @@ def _last_words(error: BaseException) -> str:
     """Return the line that ends a traceback, and the notes."""
     import traceback  # noqa: PLC0415 - as above
 
-    try:
-        return "".join(traceback.format_exception_only(type(error), error))
-    except BaseException:  # noqa: BLE001 - any of its methods may refuse
-        return f"{type_names(type(error))[0]}: {message_of(error)}\n"
+    if _has_few_relatives(error):  # all of these are formatted first, and thrown away
+        try:
+            return "".join(traceback.format_exception_only(type(error), error))
+        except BaseException:  # noqa: BLE001 - any of its methods may refuse
+            pass
+    name = type_names(type(error))[0].removeprefix("builtins.").removeprefix("__main__.")
+    text = message_of(error)
+    return "\n".join([f"{name}: {text}" if text else name, *notes_of(error), ""])
+
+
+def _has_few_relatives(error: BaseException) -> bool:
+    fields = vars(BaseException)
+    seen: set[int] = set()
+    ahead: list[BaseException | None] = [error]
+    while ahead and len(seen) < _RELATIVES:
+        relative = ahead.pop()
+        if relative is None or id(relative) in seen:
+            continue
+        if isinstance(relative, BaseExceptionGroup):
+            return False
+        seen.add(id(relative))
+        ahead += [fields[name].__get__(relative) for name in ("__cause__", "__context__")]
+    return not ahead
 
 
 def _full_name(kind: type) -> str:

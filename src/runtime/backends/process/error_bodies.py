@@ -11,12 +11,12 @@ Threads: any; no state.
 from __future__ import annotations
 
 import functools
-import io
 import pickle
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from runtime.backends.process.describing import message_of, type_names
+from runtime.backends.process.plain_pickles import load_plain
 from runtime.backends.process.rebuilding import (
     KNOWN,
     Parts,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     # Gives what `__reduce__` would, for an error inside another one.
     ReduceNested = Callable[[BaseException], tuple[Any, ...]]
 
-__all__ = ("Form", "UnfitError", "body_of", "load_body", "load_plain")
+__all__ = ("Form", "UnfitError", "body_of", "load_body")
 
 T = TypeVar("T")
 
@@ -95,25 +95,18 @@ def load_body(
         BaseException: Anything, from the code that runs.
     """
     if form is Form.KNOWN:
-        return put_together(KNOWN[name], _checked(load_plain(data)), members, message)
+        value = load_plain(data)
+        if not is_plain(value):  # what is nested a thousand times over would never be printed
+            raise TypeError("it holds too much")
+        return put_together(KNOWN[name], _checked(value), members, message)
     loaded = pickle.loads(data)
     if form is Form.PARTS:
         kind, *rest = loaded
         loaded = put_together(kind, _checked(tuple(rest)), members, message)
     error: object = loaded
-    if not isinstance(error, BaseException) or type_names(type(error))[0] != name:
+    if not isinstance(error, BaseException) or _short(type_names(type(error))[0]) != _short(name):
         raise TypeError(f"it loads as a {type_names(type(error))[0]}")
     return error
-
-
-def load_plain(data: bytes) -> Any:  # noqa: ANN401 - plain data of any type
-    """Return what *data* is the pickle of; whatever is no plain data raises."""
-    return _PlainUnpickler(io.BytesIO(data)).load()
-
-
-class _PlainUnpickler(pickle.Unpickler):
-    def find_class(self, module_name: str, global_name: str, /) -> Any:  # noqa: ANN401
-        raise pickle.UnpicklingError(f"{module_name}.{global_name} is no plain data")
 
 
 class _TooLargeError(Exception):
@@ -240,6 +233,11 @@ def _attempt(what: str, act: Callable[[], T]) -> T:
         text = message_of(refusal)
         name = "" if isinstance(refusal, _TooLargeError) else f"{type(refusal).__name__}: "
         raise UnfitError(f"{what} failed: {name}{text}") from None
+
+
+def _short(name: str) -> str:
+    """Return the end of a full name: a class that travels by value loses what is before it."""
+    return name.rpartition(".")[2]
 
 
 def _checked(parts: tuple[Any, ...]) -> Parts:

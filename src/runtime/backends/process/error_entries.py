@@ -15,10 +15,10 @@ from runtime.backends.process.rebuilding import field_of
 if TYPE_CHECKING:
     from runtime.backends.process.error_bodies import ReduceNested
 
-__all__ = ("NOBODY", "Entry", "describe", "tabulate")
+__all__ = ("MOST_ENTRIES", "NOBODY", "Entry", "describe", "tabulate")
 
 NOBODY: Final = -1  # in place of the number of an entry
-_ENTRIES: Final = 200
+MOST_ENTRIES: Final = 200
 _TEXT: Final = 256 * 1024  # characters of traceback, in all
 _TITLE: Final = 64 * 1024
 _CUT: Final = "(what caused it is left out: too many errors hang together)"
@@ -93,7 +93,7 @@ class _Table:
         """Return the number of *error*, which will get an entry if it has none."""
         number = self._numbers.get(id(error))
         if number is None:
-            if len(self._errors) >= _ENTRIES:
+            if len(self._errors) >= MOST_ENTRIES:
                 return NOBODY
             number = self._numbers[id(error)] = len(self._errors)
             self._errors.append(error)

@@ -37,7 +37,9 @@ def checked_entry(value: object, count: int) -> Entry:
     numbers = (*entry.members, entry.cause, entry.context)
     if not (words and entry.names and 0 <= entry.form <= max(Form)):
         raise ProtocolError("an error came in a form that is none: an entry has wrong values")
-    if not all(type(number) is int and NOBODY <= number < count for number in numbers):
+    if NOBODY in entry.members or not all(
+        type(number) is int and NOBODY <= number < count for number in numbers
+    ):
         raise ProtocolError("an error came in a form that is none: an entry has a wrong link")
     return entry
 
@@ -79,8 +81,7 @@ def _members_first(entries: Sequence[Entry]) -> Iterator[int]:
             for member in entries[number].members:
                 if member in begun and member not in ended:
                     raise ProtocolError("an error came in a form that is none: it holds itself")
-                if member != NOBODY:
-                    ahead.append(member)
+                ahead.append(member)
 
 
 def _made(

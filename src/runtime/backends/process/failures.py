@@ -20,9 +20,10 @@ import os
 import pickle
 from typing import TYPE_CHECKING, Any, Final
 
-from runtime.backends.process.error_bodies import Form, load_plain
-from runtime.backends.process.error_entries import describe, tabulate
+from runtime.backends.process.error_bodies import Form
+from runtime.backends.process.error_entries import MOST_ENTRIES, describe, tabulate
 from runtime.backends.process.error_links import checked_entry, rebuild
+from runtime.backends.process.plain_pickles import load_plain
 from runtime.errors import ProtocolError
 
 if TYPE_CHECKING:
@@ -58,13 +59,13 @@ def pack_error(
             return _LAST_RESORT
 
 
-def runs_code(data: bytes | memoryview, *, data_only: bool = False) -> bool:
+def runs_code(data: bytes | bytearray | memoryview, *, data_only: bool = False) -> bool:
     """Tell whether `unpack_error` may import modules or run code of the error's class."""
     return not data_only and bytes(data[:1]) == _CODE
 
 
 def unpack_error(
-    data: bytes | memoryview, *, data_only: bool = False, label: str = ""
+    data: bytes | bytearray | memoryview, *, data_only: bool = False, label: str = ""
 ) -> BaseException:
     """Return the error that *data* tells of: a new object each time. In the parent.
 
@@ -84,8 +85,8 @@ def unpack_error(
         raise ProtocolError(f"an error came in a form that is none: {refusal!r}") from None
     if flag not in {_PLAIN, _CODE} or (type(given), type(pid), type(values)) != (str, int, list):
         raise ProtocolError("an error came in a form that is none: it is malformed")
-    if not values:
-        raise ProtocolError("an error came in a form that is none: it is empty")
+    if not 0 < len(values) <= MOST_ENTRIES:
+        raise ProtocolError(f"an error came in a form that is none: {len(values)} entries")
     entries = [checked_entry(value, len(values)) for value in values]
     return rebuild(entries, label or given, pid, data_only=data_only or flag == _PLAIN)
 

@@ -186,10 +186,10 @@ class SpeechlessError(Exception):
     """No text of it can be had."""
 
     def __str__(self) -> str:
-        raise SystemExit(3)
+        raise GeneratorExit
 
     def __repr__(self) -> str:
-        raise KeyboardInterrupt
+        raise GeneratorExit
 
 
 class FalsyError(Exception):
