@@ -17,8 +17,8 @@ __all__ = ("args_text", "cap", "message_of", "notes_of", "traceback_text", "type
 
 _MESSAGE: Final = 8 * 1024  # characters, here and below
 _ARGS: Final = 2 * 1024
-_NOTE: Final = 64 * 1024
-_NOTES: Final = 100
+_NOTE: Final = 16 * 1024
+_NOTES: Final = 50
 _NAME: Final = 300
 _NAMES: Final = 40
 _FRAMES_TEXT: Final = 24 * 1024

@@ -20,7 +20,9 @@ __all__ = ("MOST_ENTRIES", "NOBODY", "Entry", "describe", "tabulate")
 NOBODY: Final = -1  # in place of the number of an entry
 MOST_ENTRIES: Final = 200
 _TEXT: Final = 256 * 1024  # characters of traceback, in all
-_TITLE: Final = 64 * 1024
+_TITLE: Final = 16 * 1024
+_WORDS: Final = 2 * 2**20  # characters of messages, arguments and notes, in all
+_FEW_WORDS: Final = 200  # of each error once these are used up
 _CUT: Final = "(what caused it is left out: too many errors hang together)"
 
 
@@ -77,7 +79,7 @@ def describe(error: BaseException, reason: str, text_limit: int = _TEXT) -> Entr
 
 class _Table:
     def __init__(self, limit: int, nested: ReduceNested, *, with_links: bool) -> None:
-        self._left, self._text_left = limit, _TEXT
+        self._left, self._text_left, self._words_left = limit, _TEXT, _WORDS
         self._nested, self._with_links = nested, with_links
         self._errors: list[BaseException] = []
         self._numbers: dict[int, int] = {}  # by identity; _errors keeps them alive
@@ -105,6 +107,10 @@ class _Table:
         if number and field_of(error, "__traceback__") is None:
             entry = entry._replace(trace="")
         self._text_left = max(0, self._text_left - len(entry.trace))
+        self._words_left -= sum(map(len, (entry.message, entry.args_text, *entry.notes)))
+        if self._words_left < 0:
+            message = describing.cap(entry.message, _FEW_WORDS)
+            entry = entry._replace(message=message, args_text="", notes=())
         if self._with_links:
             entry = self._linked(entry, number)
         try:

@@ -265,3 +265,24 @@ def test_groups_in_groups_need_no_recursion() -> None:
         assert isinstance(copy, ExceptionGroup)
         (copy,) = copy.exceptions
     assert type(copy) is ValueError
+
+
+def test_many_long_texts_are_cut() -> None:
+    """However many errors have however many notes."""
+    errors = [ValueError(number, "x" * 5000) for number in range(150)]
+    for error in errors:
+        for _ in range(60):
+            error.add_note("y" * 20_000)
+    group = ExceptionGroup("z" * 10**6, errors)
+
+    data = pack_error(raised(group))
+    copy = unpack_error(data)
+
+    assert len(data) < 4 * 2**20
+    assert isinstance(copy, ExceptionGroup)
+    assert len(copy.message) < 20_000
+    first, last = copy.exceptions[0], copy.exceptions[-1]
+    assert len(first.__notes__) == 50
+    assert "characters left out" in first.__notes__[0]
+    assert last.args == errors[-1].args
+    assert not hasattr(last, "__notes__")
