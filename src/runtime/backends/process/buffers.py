@@ -154,7 +154,7 @@ class AttachmentWriter:
         self._end = 0
         self._sections: list[tuple[int, int]] = []
 
-    def add(self, data: bytes | memoryview | PickleBuffer, place: int = BUFFER) -> None:
+    def add(self, data: bytes | bytearray | memoryview | PickleBuffer, place: int = BUFFER) -> None:
         """Write one section.
 
         Args:

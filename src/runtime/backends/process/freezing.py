@@ -25,6 +25,7 @@ _ATOMS: Final = frozenset(
     {type(None), bool, int, float, complex, str, bytes, type(...), range, re.Pattern, ContextVar}
 )
 _MISSING: Final = object()  # in place of a global that is a builtin, or not there yet
+_ref: Final = weakref.ref
 _MOST: Final = 64  # functions that one snapshot covers
 _DEEPEST: Final = 20  # levels of tuples
 _REBINDS_GLOBAL: Final = frozenset(
@@ -43,7 +44,7 @@ class _MutableError(Exception):
 class _Held:
     """What one function held. Functions, classes and modules are held weakly, against cycles."""
 
-    __slots__ = ("_cells", "_code", "_defaults", "_globals", "_names", "function")
+    __slots__ = ("_cells", "_code", "_defaults", "_names", "function")
 
     def __init__(self, function: FunctionType, freeze: Callable[[object], object]) -> None:
         if function.__kwdefaults__ or function.__dict__:
@@ -51,11 +52,13 @@ class _Held:
         self.function = weakref.ref(function)
         self._code = function.__code__
         self._defaults = function.__defaults__
-        freeze(self._defaults)
-        self._cells = tuple((cell, freeze(_content(cell))) for cell in function.__closure__ or ())
-        self._globals = function.__globals__
+        if not _is_constant(self._defaults):
+            raise _MutableError
+        # Neither the cells nor the globals themselves are kept: both may keep the function.
+        self._cells = tuple(freeze(_content(cell)) for cell in function.__closure__ or ())
+        names = function.__globals__
         self._names = tuple(
-            (name, freeze(self._globals.get(name, _MISSING))) for name in _names_in(self._code)
+            (name, freeze(names.get(name, _MISSING))) for name in _names_in(self._code)
         )
 
     def is_still(self, function: FunctionType) -> bool:
@@ -67,13 +70,15 @@ class _Held:
             or function.__dict__
         ):
             return False
-        for cell, before in self._cells:
-            now = _content(cell)
-            if now is not before and (type(before) is not weakref.ref or before() is not now):
-                return False
+        if self._cells:
+            for cell, before in zip(function.__closure__ or (), self._cells, strict=True):
+                now = _content(cell)
+                if now is not before and (type(before) is not _ref or before() is not now):
+                    return False
+        names = function.__globals__
         for name, before in self._names:
-            now = self._globals.get(name, _MISSING)
-            if now is not before and (type(before) is not weakref.ref or before() is not now):
+            now = names.get(name, _MISSING)
+            if now is not before and (type(before) is not _ref or before() is not now):
                 return False
         return True
 

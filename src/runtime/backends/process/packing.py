@@ -146,9 +146,10 @@ class Packer:
         except AttachmentRefusedError:
             return self._pack(whole, job, in_band=True)
         except (Exception, SystemExit) as error:
-            raise why_not(
-                job.label, {"func": func, "args": args, "kwargs": kwargs}, error
-            ) from error
+            parts: dict[str, object] = {"func": func}
+            parts |= {f"args[{index}]": value for index, value in enumerate(args)}
+            parts |= {f"kwargs[{key!r}]": value for key, value in kwargs.items()}
+            raise why_not(job.label, parts, error) from error
         finally:
             if writer is not None:
                 writer.close()

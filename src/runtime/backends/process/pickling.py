@@ -65,8 +65,10 @@ class _Sink:
         self._threshold = threshold
         self._splice_from = threshold if splice and writer is not None else _NEVER
 
-    def write(self, piece: bytes | memoryview) -> None:
+    def write(self, piece: bytes | memoryview | pickle.PickleBuffer) -> None:
         """Take the next piece of the stream; a `memoryview` is only valid during the call."""
+        if isinstance(piece, pickle.PickleBuffer):
+            piece = piece.raw()
         size = len(piece)
         if size >= self._splice_from and self._writer is not None:
             self._writer.add(piece, self._place)

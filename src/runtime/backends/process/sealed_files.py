@@ -11,7 +11,7 @@ import mmap
 import os
 import sys
 import weakref
-from typing import Final
+from typing import Any, Final
 
 from runtime.logs import logger
 
@@ -34,6 +34,10 @@ __all__ = (
 )
 
 _NOEXEC_SEAL: Final = 8  # MFD_NOEXEC_SEAL; some systems refuse a file without it
+# From 3.13 on a mapping need not hold a descriptor of its own.
+_NEEDS_NO_FD: Final[dict[str, Any]] = (
+    {"trackfd": False} if sys.version_info >= (3, 13) else {}
+)  # Any: options
 _SHARE: Final = 4  # at most one in so many descriptors is held here
 
 # What holds a descriptor: the descriptors of attachments themselves, and weak references to
@@ -120,8 +124,8 @@ def mapped(fd: int, size: int) -> mmap.mmap:
     Raises:
         OSError: the system refuses.
     """
-    if sys.version_info >= (3, 13):
-        return mmap.mmap(fd, size, access=mmap.ACCESS_COPY, trackfd=False)
+    if _NEEDS_NO_FD:
+        return mmap.mmap(fd, size, access=mmap.ACCESS_COPY, **_NEEDS_NO_FD)
     if len(_holding) < _most_descriptors():
         mapping = mmap.mmap(fd, size, access=mmap.ACCESS_COPY)
         _holding.add(weakref.ref(mapping, _holding.discard))
