@@ -130,6 +130,10 @@ class Starter:
     def ended(self, child: Child) -> Ended:
         """Wait for the end of a child that is about to end; it was started."""
         wait_readable(self.pidfds[child.number])
+        for event in self.seen:
+            if isinstance(event, Ended) and event.number == child.number:
+                self.seen.remove(event)
+                return event
         known = self.source.reap(child.number)
         if known is not None:
             return known

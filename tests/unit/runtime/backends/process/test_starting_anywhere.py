@@ -159,7 +159,7 @@ def test_flags_are_those_of_the_parent(flags: list[str]) -> None:
         "os.close(0); os.close(2)",
         "os.mkdir('gone'); os.chdir('gone'); os.rmdir('../gone')",
         "sys.argv = ['x', b'y', 'z' * 300_000]",
-        "sys.path.append(b'bytes'); sys.path.append(None)",
+        "sys.path.append(b'bytes')",
         "sys.stdout.flush(); sys.stdin = sys.stderr = None",
         "os.environ['PYTHONINSPECT'] = '1'",
     ],
