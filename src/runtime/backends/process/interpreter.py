@@ -19,7 +19,6 @@ import sys
 import tempfile
 from typing import TYPE_CHECKING, Any, Final
 
-import runtime
 from runtime.errors import WorkerStartError
 
 if TYPE_CHECKING:
@@ -96,7 +95,7 @@ def plan_of(main: str, report: int, **more: object) -> dict[str, Any]:  # Any: w
     """
     return {
         "version": sys.hexversion,
-        "home": os.path.dirname(next(iter(runtime.__path__))),
+        "home": os.path.dirname(next(iter(sys.modules["runtime"].__path__))),
         "path": module_path(),
         "argv": _texts(sys.argv),
         "dont_write_bytecode": bool(sys.dont_write_bytecode),
