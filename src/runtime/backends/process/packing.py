@@ -4,9 +4,9 @@ A function that can be imported travels as its name, pickled once for ever. Anot
 value, and is pickled again only when something that it holds may have changed; a child gets it
 again only when its bytes have changed.
 Hot path: `Packer.pack` of a function that was packed before.
-Threads: any. The table of known functions is changed by atomic calls only; the table of bodies
-under a lock.
-Source: process-wire-spec.md, section "Packing"; ADR-009.
+Threads: any, also a finalizer in the middle of a call: tables change by atomic calls only. Where
+two threads meet, a body may get two keys: then a child gets it twice.
+Source: process-wire-spec.md, section 5; ADR-009.
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ from __future__ import annotations
 import functools
 import itertools
 import pickle
-import threading
 import weakref
-from collections import OrderedDict
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Protocol, final
 
 from runtime.backends.process.buffers import AttachmentWriter
@@ -95,13 +94,12 @@ class Packer:
         threshold: The size in bytes from which on a buffer travels in shared memory.
     """
 
-    __slots__ = ("_bodies", "_forget", "_known", "_lock", "_threshold")
+    __slots__ = ("_bodies", "_forget", "_known", "_threshold")
 
     def __init__(self, threshold: int = THRESHOLD) -> None:
         self._threshold = threshold
         self._known: dict[int, _Known] = {}  # by identity; every change is one atomic call
-        self._lock = threading.Lock()
-        self._bodies: OrderedDict[bytes, int] = OrderedDict()  # protected by _lock; body -> key
+        self._bodies: dict[bytes, int] = {}  # keys of bodies; the one used last at the end
         known = self._known
 
         def forget(reference: _Known) -> None:  # no `self`: nothing may keep the packer
@@ -213,15 +211,15 @@ class Packer:
         """Return the number of *body*; 0 for one that is not likely to come again."""
         if len(body) > _LONGEST_BODY:
             return next(_keys) if is_frozen else 0
-        with self._lock:
-            bodies = self._bodies
-            key = bodies.pop(body, None)
-            if not key and (key is not None or is_frozen):
-                key = next(_keys)  # seen for the second time, or a function that stays as it is
-            bodies[body] = key or 0
-            if len(bodies) > _BODIES:
-                bodies.popitem(last=False)
-            return key or 0
+        bodies = self._bodies
+        key = bodies.pop(body, None)
+        if not key and (key is not None or is_frozen):
+            key = next(_keys)  # seen for the second time, or a function that stays as it is
+        bodies[body] = key or 0
+        if len(bodies) > _BODIES:
+            with suppress(RuntimeError, StopIteration):  # another thread is at it: then it does it
+                bodies.pop(next(iter(bodies)), None)
+        return key or 0
 
     def _remember(
         self, func: Callable[..., Any], packed: Packed, snapshot: Snapshot | None

@@ -80,7 +80,8 @@ def test_a_forgotten_function_still_serves_the_job_that_has_it() -> None:
     for key in range(1000, 1300):
         unpacker.accept(key, KEPT)
 
-    assert received.bind() is add
+    bound: object = received.bind()
+    assert bound is add
 
 
 @pytest.mark.parametrize("kind", [ValueError, SystemExit, ModuleNotFoundError, AttributeError])
