@@ -11,12 +11,13 @@ Source: worker-api-spec.md, section 4.3; ADR-006.
 from __future__ import annotations
 
 import functools
+import itertools
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ("Locked", "Takeable", "locked", "taking")
+__all__ = ("Locked", "Takeable", "locked", "taking", "trying")
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -25,7 +26,7 @@ R = TypeVar("R")
 class Takeable(Protocol):
     """A lock, re-entrant or not: the classes of `threading` have no public name in common."""
 
-    def acquire(self) -> bool:
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         """Take it, waiting for it."""
         ...
 
@@ -51,6 +52,15 @@ LockedT = TypeVar("LockedT", bound=Locked)
 def taking(lock: Takeable) -> Iterator[bool]:
     """Return the iterator that takes *lock* for whoever evaluates ``True in`` it."""
     return iter(lock.acquire, None)  # acquire gives True, so each look takes exactly one
+
+
+def trying(lock: Takeable) -> Iterator[bool]:
+    """Return the iterator that tries, without waiting, to take *lock* for each item asked for.
+
+    To be used as ``for taken in tries: break``, and then ``if not taken: return`` or the like,
+    with ``try`` after it: no signal is looked for from the one to the other.
+    """
+    return map(lock.acquire, itertools.repeat(False))
 
 
 def locked(

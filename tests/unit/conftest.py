@@ -18,10 +18,12 @@ def drop_default_pool() -> None:
     workers = sys.modules.get("runtime.workers")  # a test that needs no pool loads none
     if workers is None:
         return
-    pool = workers.WorkerPool._global_pool
+    pools = [workers.WorkerPool._global_pool, *workers.WorkerPool._named_pools.values()]
     workers.WorkerPool._global_pool = None
-    if pool is not None:
-        pool.shutdown(wait=True, cancel_pending=True)
+    workers.WorkerPool._named_pools.clear()
+    for pool in pools:
+        if pool is not None:
+            pool.shutdown(wait=True, cancel_pending=True)
 
 
 @pytest.fixture(autouse=True)

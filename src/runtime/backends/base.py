@@ -11,16 +11,18 @@ import contextlib
 import os
 import sys
 import threading
-from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from contextvars import Context
     from types import TracebackType
 
 __all__ = (
     "Backend",
     "BackendCounts",
     "Capabilities",
+    "ChildView",
     "JobSink",
     "PoolLock",
     "SlotView",
@@ -74,17 +76,72 @@ class PoolLock(Protocol):
 class SlotView(Protocol):
     """A place that runs one job at a time, as the job sees it."""
 
-    job: JobSink | None  # the job that runs here now
     now: float | None  # the end of the last job, where the next one followed at once
     forked: bool  # this process is a forked child, and its one thread a copy of this slot's
+
+    @property
+    def job(self) -> JobSink | None:
+        """The job that runs here now."""
+        ...
 
     def interrupt(self, job: JobSink) -> bool:
         """Raise `CancelRequestedError` in *job*, if it is the one on top; False if it is not."""
         ...
 
+    def confirm(self, job: JobSink) -> None:
+        """*job* was given to this slot and is not claimed, and somebody is about to settle it.
+
+        Make true what its state says: it is taken back, so that it never begins, or, where it
+        has begun, claimed. Needs the pool's lock.
+        """
+        ...
+
+    def progress(self, job: JobSink, value: object) -> None:
+        """The function of *job* reports *value* of itself; tell whoever is not in this process."""
+        ...
+
 
 class JobSink(Protocol):
-    """A job, as a backend sees it."""
+    """A job, as a backend sees it.
+
+    Attributes:
+        slot: Where it runs, or waits to be run next; None elsewhere.
+        work: What is to be called; a backend may put something of its own in its place,
+            which is dropped with it.
+    """
+
+    slot: SlotView | None
+    work: Any  # Any: see above
+
+    @property
+    def number(self) -> int:
+        """The number of the job in its pool."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """The name given to spawn, or ``worker-<id>``."""
+        ...
+
+    @property
+    def given_name(self) -> str | None:
+        """The name given to spawn."""
+        ...
+
+    @property
+    def context(self) -> Context | None:
+        """What the function is to run in."""
+        ...
+
+    @property
+    def deadline(self) -> float | None:
+        """When it times out, a point on the pool's clock."""
+        ...
+
+    @property
+    def run_timeout(self) -> float | None:
+        """How long it may run, in seconds."""
+        ...
 
     @property
     def wants_interrupt(self) -> bool:
@@ -109,6 +166,10 @@ class JobSink(Protocol):
         """Tell whether there is an outcome, and the function still runs."""
         ...
 
+    def is_pending(self) -> bool:
+        """Tell whether it has neither begun nor an outcome, as far as is known here."""
+        ...
+
     def claim(self, slot: SlotView) -> bool:
         """Begin to run on *slot*; False where it is over already. Needs the pool's lock."""
         ...
@@ -122,8 +183,28 @@ class JobSink(Protocol):
         """
         ...
 
+    def begun(self) -> None:
+        """Instead of `execute`, where the function runs elsewhere: it has been claimed."""
+        ...
+
+    def never_began(self) -> None:
+        """It is over, was taken to have begun, and has not."""
+        ...
+
+    def returned(self, value: object) -> None:
+        """After `begun`: the function has returned *value*."""
+        ...
+
+    def raised(self, error: BaseException) -> None:
+        """After `begun`: the function has raised *error*."""
+        ...
+
     def crash(self, error: BaseException) -> None:
         """Instead of `execute`, or in the middle of it: the slot has died, the function with it."""
+        ...
+
+    def note_progress(self, value: object) -> None:
+        """The function reports *value* of itself."""
         ...
 
     def refuse(self, error: BaseException) -> bool:
@@ -141,6 +222,21 @@ class BackendCounts(NamedTuple):
     abandoned: tuple[tuple[str, float], ...]
     lent: int
     at_abandoned_cap: bool
+    children: tuple[ChildView, ...] = ()
+    restarts: int = 0
+    recycled: int = 0
+
+
+class ChildView(NamedTuple):
+    """A child process at one moment; see `ChildStatistics`."""
+
+    number: int
+    pid: int
+    state: str
+    age: float
+    jobs_done: int
+    current_job: str | None
+    current_age: float | None
 
 
 class Backend(Protocol):
@@ -178,6 +274,15 @@ class Backend(Protocol):
 
     def wait_idle(self, timeout: float | None) -> bool:
         """Wait until nothing waits or runs (abandoned jobs apart); False after *timeout*."""
+        ...
+
+    def warm_up(self, timeout: float | None) -> bool:
+        """Start all workers and wait until they are ready; False after *timeout*.
+
+        Raises:
+            WorkerStartError: one cannot be started.
+            BrokenPoolError: they do not get ready.
+        """
         ...
 
     def close(self) -> None:

@@ -50,6 +50,12 @@ class _CallerSlot:
         """Never: the caller's thread is not ours to interrupt."""
         return False
 
+    def confirm(self, job: JobSink) -> None:
+        """See `SlotView`: a job is claimed when it is given."""
+
+    def progress(self, job: JobSink, value: object) -> None:
+        """See `SlotView`: who asks is in this process."""
+
 
 class InlineBackend:
     """See `Backend`. Jobs nest: a job may spawn, which runs at once.
@@ -139,17 +145,21 @@ class InlineBackend:
     def _refuse(self, job: JobSink) -> None:
         error: BaseException
         if self._broken is not None:
-            error = BrokenPoolError(
-                f"{self._name} is broken: its initializer raised {self._broken!r}; "
-                "mend the initializer and make a new WorkerPool"
-            )
-            error.__cause__ = self._broken
+            error = self._broken_error()
         else:
             error = PoolShutdownError(
                 f"{self._name} is shut down and takes no more jobs: make a new WorkerPool"
             )
         if job.refuse(error):
             raise error
+
+    def _broken_error(self) -> BrokenPoolError:
+        error = BrokenPoolError(
+            f"{self._name} is broken: its initializer raised {self._broken!r}; "
+            "mend the initializer and make a new WorkerPool"
+        )
+        error.__cause__ = self._broken
+        return error
 
     def note_over(self, job: JobSink, *, was_running: bool) -> None:  # noqa: ARG002 - not queued
         """See `Backend.note_over`: the function runs on; who waits for idleness may go."""
@@ -186,6 +196,13 @@ class InlineBackend:
         """See `Backend.wait_idle`."""
         here = threading.get_ident()  # a job does not wait for itself, nor for those below it
         return self._watchers.wait(lambda: self._is_idle(here), timeout)
+
+    def warm_up(self, timeout: float | None) -> bool:  # noqa: ARG002 - nothing takes long here
+        """See `Backend.warm_up`: there are no workers, but there may be an initializer."""
+        self._prepare()
+        if self._broken is not None:
+            raise self._broken_error()
+        return True
 
     @locked
     def close(self) -> None:

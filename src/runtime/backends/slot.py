@@ -151,6 +151,12 @@ class Slot:
         interrupts = self.interrupts
         return interrupts is not None and interrupts.send(job)
 
+    def confirm(self, job: JobSink) -> None:
+        """See `SlotView`: a thread claims what it takes."""
+
+    def progress(self, job: JobSink, value: object) -> None:
+        """See `SlotView`: who asks is in this process."""
+
     def jobs(self) -> list[JobSink]:
         """Return what runs here, the one on top last. Needs the pool's lock."""
         job = self.job

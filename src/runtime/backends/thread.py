@@ -15,7 +15,7 @@ from runtime.backends.roster import CrewOptions
 from runtime.backends.slot import Slot
 from runtime.backends.thread_source import thread_source
 from runtime.backends.waiting import wait_for_all
-from runtime.errors import PoolShutdownError
+from runtime.errors import PoolShutdownError, WorkerStartError
 from runtime.locking import locked, taking
 from runtime.scheduling.job_queue import JobQueue
 
@@ -155,6 +155,27 @@ class ThreadBackend:
         here = this_thread.slot
         self._crew.serve()  # a spawn that a KeyboardInterrupt cut short may have woken nobody
         return self._wait(lambda: self._is_idle(here), timeout, idle=True)
+
+    def warm_up(self, timeout: float | None) -> bool:
+        """See `Backend.warm_up`."""
+        crew = self._crew
+        while crew.alive < self._options.max_workers and not crew.closing:
+            before = crew.alive
+            crew.grow(None)
+            if crew.alive <= before:  # it could not be started: that was logged
+                raise WorkerStartError(
+                    f"{self._options.name} has {before} thread(s) and gets no more: use fewer "
+                    "workers, or raise the limit of threads"
+                )
+        return self._wait(self._is_warm, timeout, idle=False)
+
+    def _is_warm(self) -> bool:
+        """Needs lock. A thread whose initializer has returned waits for jobs, or runs one."""
+        crew = self._crew
+        if crew.broken is not None:
+            raise crew.broken_error()
+        ready = len(crew.idle) + sum(slot.job is not None for slot in crew.slots)
+        return crew.closing or ready >= self._options.max_workers
 
     def close(self) -> None:
         """See `Backend.close`."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-__all__ = ("Distribution", "PoolStatistics")
+__all__ = ("ChildStatistics", "Distribution", "PoolStatistics")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,35 @@ class Distribution:
 
 
 @dataclass(frozen=True, slots=True)
+class ChildStatistics:
+    """A child process at one moment. Times are in seconds.
+
+    Attributes:
+        number: Of the child in its pool; never used twice.
+        pid: Its process; 0 until that is known.
+        state: ``"starting"``, ``"idle"``, ``"busy"``, ``"abandoned"`` or ``"leaving"``.
+        age: Since it was asked for.
+        jobs_done: Jobs that it has answered.
+        current_job: The label of the job that it runs; None for none.
+        current_age: Since that began; None for none.
+        rss_bytes: Its memory, shared pages included; None where nobody can tell.
+        pss_bytes: Its memory, of shared pages its share.
+        peak_bytes: The most that it ever had.
+    """
+
+    number: int
+    pid: int
+    state: str
+    age: float
+    jobs_done: int
+    current_job: str | None
+    current_age: float | None
+    rss_bytes: int | None
+    pss_bytes: int | None
+    peak_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class PoolStatistics:
     """A pool at one moment: a copy that does not change. Times are in seconds.
 
@@ -58,6 +87,9 @@ class PoolStatistics:
         cancelled: By being cancelled.
         wait_time: From spawn to start, of every eighth job that ran to its own end.
         run_time: From start to end, of the same jobs.
+        children: The child processes, where the backend has any.
+        restarts: Children that crashed since the pool was made.
+        recycled: Children that were replaced because of their age or their memory.
     """
 
     backend: str
@@ -77,6 +109,9 @@ class PoolStatistics:
     cancelled: int
     wait_time: Distribution
     run_time: Distribution
+    children: tuple[ChildStatistics, ...] = ()
+    restarts: int = 0
+    recycled: int = 0
 
     @property
     def done(self) -> int:

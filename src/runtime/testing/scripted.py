@@ -44,6 +44,12 @@ class _ScriptedSlot:
         """Never: the test's thread is not ours to interrupt."""
         return False
 
+    def confirm(self, job: JobSink) -> None:
+        """See `SlotView`: a job is claimed when the test starts it."""
+
+    def progress(self, job: JobSink, value: object) -> None:
+        """See `SlotView`: who asks is in this process."""
+
 
 @final
 class ScriptedBackend:
@@ -229,6 +235,10 @@ class ScriptedBackend:
     def wait_idle(self, timeout: float | None) -> bool:
         """See `Backend.wait_idle`: waits for another thread to run what is left."""
         return self._watchers.wait(lambda: not self.jobs(), timeout)
+
+    def warm_up(self, timeout: float | None) -> bool:  # noqa: ARG002 - nothing takes long here
+        """See `Backend.warm_up`: there are no workers."""
+        return True
 
     def close(self) -> None:
         """See `Backend.close`."""

@@ -12,7 +12,6 @@ from runtime.async_runtime.waiters import ThreadWaker
 from runtime.backends.base import this_thread
 from runtime.clock import SYSTEM_CLOCK, check_timeout
 from runtime.errors import CancelRequestedError, InvalidStateError
-from runtime.workers.options import JobOptions
 
 if TYPE_CHECKING:
     from runtime.async_runtime.timers import Timer
@@ -90,10 +89,16 @@ class CurrentJob:
         return max(options.deadline - self._job._core.now(), 0.0)
 
     def report(self, progress: object) -> None:
-        """Let others see *progress* as ``handle.progress``; the last one counts."""
-        if self._job._options is None:
-            self._job._options = JobOptions()
-        self._job._options.progress = progress
+        """Let others see *progress* as ``handle.progress``; the last one counts.
+
+        Raises:
+            UnpicklableError: the job runs in a process of its own, and *progress* cannot travel.
+        """
+        job = self._job
+        job.note_progress(progress)
+        slot = job.slot
+        if slot is not None:
+            slot.progress(job, progress)
 
     def __repr__(self) -> str:
         return f"<CurrentJob {self._job.worker_id} {self._job.name!r}>"

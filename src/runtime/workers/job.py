@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, TypeVar, cast
 from runtime.async_runtime.outcome import ERROR, OPEN, VALUE
 from runtime.async_runtime.running import FREE_THREADED, full_fence
 from runtime.backends.base import end_forked_child
-from runtime.errors import CancelRequestedError
+from runtime.errors import CancelRequestedError, WorkerStartError
 from runtime.logs import logger
 from runtime.workers.handle_state import NEXT, HandleEvent, HandleState, Outcome
 from runtime.workers.job_record import JobRecord
@@ -186,17 +186,70 @@ class WorkerFuture(JobRecord[T]):
             return False
         return threading.current_thread() is threading.main_thread()
 
+    # ---- where the function runs elsewhere, and the backend tells what it does (JobSink) ---
+
+    def begun(self) -> None:
+        """See `JobSink`."""
+        options = self._options
+        if options is not None and options.run_timeout is not None and self._started_at is not None:
+            try:
+                options.limit_run(self, self._started_at)
+            except WorkerStartError as error:  # without its limit it must not run
+                self._settle_run(functools.partial(self.fail, error.with_traceback(None)))
+
+    def never_began(self) -> None:
+        """See `JobSink`."""
+        self._started_at = None  # the truth: it never ran
+        self._ended_at = self._core.now()
+        self._func = self._context = None
+        self.slot = None
+
+    def returned(self, value: object) -> None:
+        """See `JobSink`. As the end of `execute`."""
+        self._func = self._context = None
+        core, options = self._core, self._options
+        self._ended_at = now = core.now()
+        if options is not None and options.is_past(now):
+            self._settle_run(self.expire)
+        _ = True in core.taking  # see `JobRecord._advance`
+        try:
+            stands = _AFTER_SUCCEED[self._state] == _SUCCEEDED
+            if stands:
+                self._value, self._state, self._outcome = value, _SUCCEEDED, VALUE
+                core.done[_SUCCEEDED] += 1
+                if not self.worker_id & _SAMPLED:
+                    core.sample(self._queued_at, self._started_at, now)
+        finally:
+            core.lock.release()
+        self.slot = None
+        if stands:
+            self._announce_run()
+
+    def raised(self, error: BaseException) -> None:
+        """See `JobSink`."""
+        if isinstance(error, CancelRequestedError) and self._should_stop():
+            self._late = Outcome.STOPPED
+        self._end_run(error)
+
+    def _should_stop(self) -> bool:
+        """Tell whether the function may know that it should stop: it may know first."""
+        options = self._options
+        return self.is_over() or (options is not None and options.is_past(self._core.now()))
+
     def crash(self, error: BaseException) -> None:
         """See `JobSink.crash`."""
         self._late = Outcome.KILLED
         self._end_run(error)
 
+    # ---- ends -----------------------------------------------------------------------------
+
     def _end_run(self, error: BaseException) -> None:
         """The function has ended without a value: note that, and settle where nobody has."""
         self._func = self._context = None
         core = self._core
-        slot = cast("SlotView", self.slot)
-        slot.now = self._ended_at = now = core.now()
+        self._ended_at = now = core.now()
+        if self.slot is not None:
+            self.slot.now = now
         if self._options is not None and self._options.is_past(now):
             self._settle_run(self.expire)
         failure = self._new_failure(error)

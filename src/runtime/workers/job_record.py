@@ -16,8 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from runtime.async_runtime.failure import Failure
-from runtime.async_runtime.outcome import CANCELLED, ERROR, OPEN, VALUE, OutcomeFuture
-from runtime.async_runtime.places import describe_place
+from runtime.async_runtime.outcome import CANCELLED, ERROR, OPEN, VALUE
 from runtime.async_runtime.reports import UnhandledError
 from runtime.async_runtime.running import FREE_THREADED, full_fence
 from runtime.errors import CancellationError, CancelRequestedError, ForkedError
@@ -29,15 +28,10 @@ from runtime.workers.handle_state import (
     Outcome,
     next_state,
 )
+from runtime.workers.job_facts import JobFacts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from contextvars import Context
-    from types import CodeType
-
-    from runtime.backends.base import SlotView
     from runtime.workers.options import JobOptions
-    from runtime.workers.pool_core import PoolCore
 
 __all__ = ("JobRecord",)
 
@@ -49,41 +43,10 @@ _FAILED: Final = int(HandleState.FAILED)
 _RESULTS: Final = (HandleEvent.SUCCEED, HandleEvent.FAIL)
 
 
-class JobRecord(OutcomeFuture[T]):
+class JobRecord(JobFacts[T]):
     """One job, whoever looks at it or settles it. Thread-safe; made by `job.WorkerFuture`."""
 
-    __slots__ = (
-        "_code",  # with _instruction: where it was spawned
-        "_context",
-        "_core",
-        "_ended_at",  # when the function returned, or the job was over without it
-        "_func",  # None once it is not needed any more: frees what it holds
-        "_instruction",
-        "_late",  # how the function ended, where not by itself
-        "_options",  # None for a job without any
-        "_queued_at",
-        "_started_at",
-        "_state",  # an int of HandleState; protected by the lock
-        "name_given",
-        "slot",  # where it runs
-        "worker_id",
-    )
-
-    # Declared here, set by WorkerFuture.__init__: one call less for each job.
-    _code: CodeType | None
-    _context: Context | None
-    _core: PoolCore
-    _ended_at: float | None
-    _func: Callable[[], T] | None
-    _instruction: int
-    _late: Outcome | None
-    _options: JobOptions | None
-    _queued_at: float
-    _started_at: float | None
-    _state: int
-    name_given: str | None
-    slot: SlotView | None
-    worker_id: int
+    __slots__ = ()
 
     # ---- settling -------------------------------------------------------------------------
 
@@ -145,6 +108,9 @@ class JobRecord(OutcomeFuture[T]):
         try:
             if core is not self._core:  # a handle made by hand has just got its pool
                 return self._advance(event, outcome, value)
+            slot = self.slot
+            if slot is not None and not self._state:  # sent ahead: it may have begun elsewhere
+                slot.confirm(cast("Any", self))  # Any: a JobSink
             now = core.now()
             # From here on nothing is called: see the module.
             before = self._state
@@ -236,54 +202,3 @@ class JobRecord(OutcomeFuture[T]):
         options = self._options
         if (options is None or options.cancel_on_abandon) and not self._waiting():
             self.cancel()
-
-    # ---- looking --------------------------------------------------------------------------
-
-    def is_over(self) -> bool:
-        """Tell whether there is an outcome; then the function need not run."""
-        return self._state > _RUNNING
-
-    @property
-    def state(self) -> HandleState:
-        """The state now; another thread may change it right after."""
-        return HandleState(self._state)
-
-    @property
-    def outcome(self) -> Outcome | None:
-        """What became of the function; None until the job has an outcome.
-
-        Of a job that was cancelled or has timed out it is `Outcome.ABANDONED` for as long
-        as the function runs, and then the way in which it ended.
-        """
-        core = self._core
-        _ = True in core.taking  # state and times of one moment
-        try:
-            if self._state <= _RUNNING:
-                return None
-            if self._started_at is None:
-                return Outcome.NEVER_RAN
-            if self._ended_at is None:
-                return Outcome.ABANDONED
-            return self._late or Outcome.FINISHED
-        finally:
-            core.lock.release()
-
-    @property
-    def name(self) -> str:
-        """The name given to spawn, or ``worker-<id>``."""
-        return self.name_given or f"worker-{self.worker_id}"
-
-    @property
-    def label(self) -> str:
-        """Who this is, for messages."""
-        if self.name_given is None:
-            return f"worker {self.worker_id}"
-        return f"worker {self.worker_id} {self.name_given!r}"
-
-    @property
-    def place(self) -> str:
-        """Where it was spawned: ``file:line in function``."""
-        return describe_place(self._code, self._instruction)
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.worker_id} {self.name!r} {self.state.label}>"

@@ -99,20 +99,29 @@ class JobOptions:
         if self.interrupt:
             job._func = self._interruptible(job)
         if self.run_timeout is not None:
-            limit = now + self.run_timeout
-            if self.deadline is None or limit < self.deadline:
-                self.deadline, self.span, self.since = limit, self.run_timeout, "start"
-                self.inherited_from = None
-                if self.timer is not None:
-                    self.timer.cancel()
-                try:
-                    self.timer = _watch(job, limit)
-                except WorkerStartError as error:  # without its limit it must not run
-                    job.skip(error.with_traceback(None))  # that holds the job
-                    return False
-                if job.is_over():  # meanwhile: after_run may have missed this timer
-                    self.timer.cancel()
+            try:
+                self.limit_run(job, now)
+            except WorkerStartError as error:  # without its limit it must not run
+                job.skip(error.with_traceback(None))  # that holds the job
+                return False
         return True
+
+    def limit_run(self, job: WorkerFuture[Any], start: float) -> None:  # Any: any job
+        """The run has begun at *start*: have its own limit watched, where that is the earlier one.
+
+        Raises:
+            WorkerStartError: the thread that watches deadlines cannot be started.
+        """
+        limit = start + cast("float", self.run_timeout)
+        if self.deadline is not None and self.deadline <= limit:
+            return
+        self.deadline, self.span, self.since = limit, self.run_timeout, "start"
+        self.inherited_from = None
+        if self.timer is not None:
+            self.timer.cancel()
+        self.timer = _watch(job, limit)
+        if job.is_over():  # meanwhile: after_run may have missed this timer
+            self.timer.cancel()
 
     @staticmethod
     def _interruptible(job: WorkerFuture[Any]) -> Callable[[], Any]:  # Any: any job

@@ -6,11 +6,12 @@ Source: worker-api-spec.md, section 8; ADR-006.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, TypedDict
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from runtime.backends.base import Backend, PoolLock
 from runtime.backends.inline import InlineBackend
+from runtime.backends.process_options import ProcessOptions, check_process_options
 from runtime.backends.thread import ThreadBackend
 from runtime.clock import Clock
 
@@ -30,10 +31,10 @@ __all__ = (
 
 # Called with the pool's lock, which guards what the backend keeps, and the pool's clock.
 BackendMaker: TypeAlias = Callable[[PoolLock, Clock], Backend]
-BackendChoice: TypeAlias = Literal["thread", "inline"] | BackendMaker | None
+BackendChoice: TypeAlias = Literal["thread", "process", "inline"] | BackendMaker | None
 
 
-class PoolOptions(TypedDict, total=False):
+class PoolOptions(ProcessOptions, total=False):
     """The keyword arguments of `WorkerPool`, for those who pass them on."""
 
     backend: BackendChoice
@@ -55,6 +56,7 @@ class BackendOptions(NamedTuple):
     initializer: Callable[[], object] | None
     max_lent: int
     max_abandoned: int
+    process: Mapping[str, Any]  # Any: see `ProcessOptions`
 
 
 def default_max_workers() -> int:
@@ -76,6 +78,13 @@ def make_backend(choice: BackendChoice, core: PoolCore, options: BackendOptions)
     """
     if choice is None:
         choice = "inline" if uses_inline() else "thread"
+    if choice == "process":
+        return _make_process_backend(core, options)
+    if options.process:
+        raise ValueError(
+            f"{', '.join(sorted(options.process))}: for a pool of processes only; "
+            'say backend="process", or leave it out'
+        )
     if choice == "thread":
         return ThreadBackend(
             core.lock,
@@ -92,11 +101,21 @@ def make_backend(choice: BackendChoice, core: PoolCore, options: BackendOptions)
         )
     if not callable(choice):
         raise ValueError(  # noqa: TRY004 - an unknown word, most of the time
-            "backend must be 'thread', 'inline', or a function that makes one of the pool's lock "
-            f"and clock, got {choice!r}"
+            "backend must be 'thread', 'process', 'inline', or a function that makes one of the "
+            f"pool's lock and clock, got {choice!r}"
         )
     if options.initializer is not None:
         raise ValueError(
             "initializer is for the built-in backends: give it to the backend that you make"
         )
     return choice(core.lock, core.clock)
+
+
+def _make_process_backend(core: PoolCore, options: BackendOptions) -> Backend:
+    """Return a backend of processes; what it needs is loaded now, for the first of them."""
+    settings = check_process_options(
+        options.process, options.max_workers, options.name, options.initializer
+    )
+    from runtime.backends.process.backend import ProcessBackend  # noqa: PLC0415 - see above
+
+    return ProcessBackend(core.lock, core.clock, settings)

@@ -6,8 +6,9 @@ Source: worker-api-spec.md, section 2; ADR-013.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, TypeVar, final
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, final
 
+from runtime.workers.checks import check_callable
 from runtime.workers.current import CurrentJob, current_job
 from runtime.workers.group import SpawnAll
 from runtime.workers.mapping import MapOptions, MapResults
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ("Worker",)
 
+BackendName: TypeAlias = Literal["thread", "process", "inline"]
 T = TypeVar("T")
 U = TypeVar("U")
 
@@ -48,14 +50,19 @@ class Worker:
         context: contextvars.Context | None = None,
         interrupt: bool = False,
         cancel_on_abandon: bool = True,
+        backend: BackendName | None = None,
         pool: WorkerPool | None = None,
     ) -> WorkerFuture[T]:
         """Run *func* on a worker and return the future of its result.
 
-        See `WorkerPool.spawn` for everything but *pool*: where it runs instead of the default pool.
+        See `WorkerPool.spawn` for everything but *backend*, which of the default pools runs it
+        (None: the one that was configured), and *pool*, where it runs instead of those.
         """
         if pool is None:
-            pool = WorkerPool._global_pool or WorkerPool.get_global()
+            if backend is None:
+                pool = WorkerPool._global_pool or WorkerPool.get_global()
+            else:
+                pool = WorkerPool.get_default(backend)
         frame = _getframe(1)
         return pool._spawn(
             frame.f_code,
@@ -78,6 +85,7 @@ class Worker:
         name: str | None = None,
         *,
         run_timeout: float | None = None,
+        backend: BackendName | None = None,
         pool: WorkerPool | None = None,
     ) -> SpawnAll[T]:
         """Run all *funcs* side by side; return the future of their results, in order.
@@ -87,7 +95,8 @@ class Worker:
             timeout: Seconds for each job, from this call.
             name: Names the jobs: ``name-0``, ``name-1``, ...
             run_timeout: Seconds for each job, from its start.
-            pool: Where they run; the default pool by default.
+            backend: Which of the default pools runs them.
+            pool: Where they run instead of a default pool.
 
         Returns:
             A future that fails as soon as one of them fails, whichever it is: jobs that wait never
@@ -100,7 +109,7 @@ class Worker:
         """
         frame = _getframe(1)
         return SpawnAll(
-            pool or WorkerPool.get_global(),
+            pool or _default_pool(backend),
             funcs,
             (frame.f_code, frame.f_lasti),
             timeout,
@@ -118,6 +127,7 @@ class Worker:
         window: int | None = None,
         ordered: bool = True,
         name: str | None = None,
+        backend: BackendName | None = None,
         pool: WorkerPool | None = None,
     ) -> MapResults[U]:
         """Call ``func(item)`` for each item on the workers; iterate over the results.
@@ -130,7 +140,8 @@ class Worker:
             window: How many jobs are on their way at most; None: four for each worker.
             ordered: Whether results come in the order of the items, or as they are ready.
             name: Names the jobs.
-            pool: Where they run; the default pool by default.
+            backend: Which of the default pools runs them.
+            pool: Where they run instead of a default pool.
 
         Returns:
             An iterator (plain, and for ``async for`` on an executor). The first error ends it,
@@ -145,12 +156,25 @@ class Worker:
         """
         frame = _getframe(1)
         return MapResults(
-            pool or WorkerPool.get_global(),
+            pool or _default_pool(backend),
             func,
             items,
             (frame.f_code, frame.f_lasti),
             MapOptions(timeout, chunksize, window, name, ordered),
         )
+
+    @staticmethod
+    def check(func: Callable[..., object]) -> None:
+        """Raise what a pool of processes would raise for *func*; nothing is run or sent.
+
+        Raises:
+            TypeError: *func* cannot be called.
+            UnpicklableError: it, or what it holds, cannot travel; the message says what.
+        """
+        from runtime.backends.process.checking import check_travels  # noqa: PLC0415 - rare
+
+        check_callable(func)
+        check_travels(func)
 
     @staticmethod
     def current() -> CurrentJob:
@@ -176,3 +200,7 @@ class Worker:
             InvalidStateError: it is "already initialized".
         """
         return WorkerPool.configure_global(max_workers, **options)
+
+
+def _default_pool(backend: BackendName | None) -> WorkerPool:
+    return WorkerPool.get_global() if backend is None else WorkerPool.get_default(backend)

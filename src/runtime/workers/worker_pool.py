@@ -29,10 +29,11 @@ from runtime.workers.spawning import JobMaker, refuse
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
-    from typing import Unpack
+    from typing import Literal, Unpack
 
     from runtime.async_runtime.promise import PromiseFuture
     from runtime.async_runtime.reports import UnhandledError
+    from runtime.backends.process_options import ProcessOptions
     from runtime.clock import Clock
     from runtime.scheduling.statistics import PoolStatistics
     from runtime.workers.job import WorkerFuture
@@ -50,7 +51,8 @@ class WorkerPool(JobMaker):
     Args:
         max_workers: How many jobs run at once; None for one per CPU. Threads are started when
             there is work for them.
-        backend: ``"thread"``; ``"inline"`` (in the caller, at the spawn); a function that makes
+        backend: ``"thread"``; ``"process"`` (child processes: real parallelism, and jobs that
+            can be killed); ``"inline"`` (in the caller, at the spawn); a function that makes
             a `Backend` of the pool's lock and clock; None: thread, or inline where
             ``RUNTIME_WORKERS_INLINE=1`` is set.
         name: Shown in messages.
@@ -64,6 +66,7 @@ class WorkerPool(JobMaker):
         max_abandoned: How many more threads there may be in place of those whose function
             does not return after a timeout or a cancellation.
         exit_timeout: Seconds that the exit of the interpreter waits for running jobs.
+        **process: What only a pool of processes has; see `ProcessOptions`.
 
     Raises:
         TypeError: an argument is of the wrong type.
@@ -75,6 +78,8 @@ class WorkerPool(JobMaker):
     """
 
     _global_pool: ClassVar[WorkerPool | None] = None  # protected by _global_lock
+    # The default pools of backends that were asked for by name; protected by _global_lock.
+    _named_pools: ClassVar[dict[str, WorkerPool]] = {}
     _global_lock: ClassVar[threading.Lock] = threading.Lock()
 
     def __init__(
@@ -90,6 +95,7 @@ class WorkerPool(JobMaker):
         max_lent: int = 64,
         max_abandoned: int = 32,
         exit_timeout: float = EXIT_TIMEOUT,
+        **process: Unpack[ProcessOptions],
     ) -> None:
         self.max_workers = (
             default_max_workers() if max_workers is None else check_workers(max_workers)
@@ -104,7 +110,9 @@ class WorkerPool(JobMaker):
         core.backend = make_backend(
             backend,
             core,
-            BackendOptions(self.max_workers, name, prepare, max_lent, max_abandoned),
+            BackendOptions(
+                self.max_workers, name, prepare, max_lent, max_abandoned, cast("Any", process)
+            ),  # Any: a TypedDict as the mapping that it is
         )
         self._core = core
         self._submit = core.backend.submit
@@ -126,6 +134,27 @@ class WorkerPool(JobMaker):
                 pool = cls._global_pool
                 if pool is None:
                     pool = WorkerPool._global_pool = WorkerPool(name="the default pool")
+        return pool
+
+    @classmethod
+    def get_default(cls, backend: Literal["thread", "process", "inline"]) -> WorkerPool:
+        """Return the default pool where it has this backend, else one more that has it.
+
+        The same object each time, made on first use.
+
+        Raises:
+            ValueError: there is no such backend.
+        """
+        pool = cls._global_pool
+        if pool is not None and pool._backend.capabilities.name == backend:
+            return pool
+        pool = cls._named_pools.get(backend)
+        if pool is None or pool.is_shutdown():
+            with cls._global_lock:
+                pool = cls._named_pools.get(backend)
+                if pool is None or pool.is_shutdown():
+                    pool = WorkerPool(backend=backend, name=f"the default {backend} pool")
+                    cls._named_pools[backend] = pool
         return pool
 
     @classmethod
@@ -175,6 +204,16 @@ class WorkerPool(JobMaker):
     def is_shutdown(self) -> bool:
         """Tell whether the pool takes no more jobs."""
         return self._state is not PoolState.OPEN
+
+    def warm_up(self, timeout: float | None = None) -> bool:
+        """Start all workers now and wait until they are ready; False after *timeout* seconds.
+
+        Raises:
+            ValueError: *timeout* is negative or NaN.
+            WorkerStartError: a worker cannot be started.
+            BrokenPoolError: the initializer fails.
+        """
+        return self._backend.warm_up(check_timeout("timeout", timeout))
 
     # ---- ending ---------------------------------------------------------------------------
 

@@ -279,7 +279,7 @@ def test_a_backend_can_be_any_maker(clock: ManualClock) -> None:
 @pytest.mark.parametrize("choice", ["fibre", 5])
 def test_an_unknown_backend_is_refused(choice: Any) -> None:
     """With the words that are known."""
-    with pytest.raises(ValueError, match="'thread', 'inline'"):
+    with pytest.raises(ValueError, match="'thread', 'process', 'inline'"):
         WorkerPool(backend=choice)
 
 

@@ -1,0 +1,270 @@
+"""What children say: read, checked, and made into outcomes.
+
+Threads: the collector's; what may run code of the user goes to the loader's threads.
+Nothing that comes is trusted: a frame that makes no sense, or speaks of a job that the child does
+not have, ends that child, and its job fails as after any crash.
+Source: process-wire-spec.md, sections 2, 3 and 6; ADR-009.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Final
+
+from runtime.backends.process.buffers import Attachment
+from runtime.backends.process.child_state import ChildEvent, ChildState
+from runtime.backends.process.failures import runs_code, unpack_error
+from runtime.backends.process.fleet import AHEAD, MOST_AHEAD
+from runtime.backends.process.results import may_run_code, unpack_result
+from runtime.backends.process.serving import REPLACE_ME
+from runtime.backends.process.wire import FrameType
+from runtime.errors import ProtocolError
+from runtime.locking import locked
+from runtime.logs import logger
+
+if TYPE_CHECKING:
+    from runtime.backends.base import JobSink
+    from runtime.backends.process.child import Child
+    from runtime.backends.process.hub import Hub
+    from runtime.backends.process.nursery import Nursery
+    from runtime.backends.process.wire import Frame
+
+__all__ = ("Answers",)
+
+_READS: Final = 64  # of one child in a row, where a large frame comes
+_MICROSECONDS: Final = 1e-6
+_NOT_RUN: Final = frozenset({FrameType.SKIPPED, FrameType.BARE})
+_WORKING: Final = frozenset({ChildState.BUSY, ChildState.ABANDONED})
+_JOBS: Final = _NOT_RUN | {FrameType.VALUE, FrameType.ERROR}
+
+
+class Answers:
+    """See the module.
+
+    Args:
+        hub: What it works on.
+        nursery: Told of children that are ready, unfit, or not to be trusted.
+    """
+
+    def __init__(self, hub: Hub, nursery: Nursery) -> None:
+        self.hub = hub
+        self.lock = hub.lock
+        self.taking = hub.taking
+        self._fleet = hub.fleet
+        self._nursery = nursery
+        self._deaths = nursery.deaths
+        self._data_only = hub.settings.results == "data"
+
+    def read(self, child: Child) -> None:
+        """Read what *child* has sent, and do what it says."""
+        reader = child.reader
+        is_open = True
+        try:
+            for _ in range(_READS):
+                is_open = reader.fill()
+                self._handle(child, reader.frames())
+                if not is_open or (not reader.is_cut() and not child.has_ended):
+                    break
+        except BlockingIOError:
+            return
+        except ProtocolError as error:
+            self._distrust(child, error)
+            return
+        except OSError:  # reset: it died with something unread
+            is_open = False
+        if not is_open:
+            self._deaths.hang_up(child)
+
+    def _distrust(self, child: Child, error: ProtocolError) -> None:
+        logger(__name__).error(
+            "worker process %d sent what no worker process sends and is ended: %s",
+            child.pid,
+            error,
+        )
+        self._deaths.hang_up(child)
+
+    def _handle(self, child: Child, frames: list[Frame]) -> None:
+        answers: list[tuple[JobSink | None, Frame]] = []
+        for frame in frames:
+            if frame.type in _JOBS:
+                answers.append(self._take(child, frame))
+            elif frame.type == FrameType.LOG:
+                child.relay.handle(child.pid, bytes(frame.payload))
+            elif frame.type == FrameType.PROGRESS:
+                self._progress(child, frame)
+            else:
+                self._life(child, frame)
+        if answers:
+            self._answered(child, answers)
+
+    def _life(self, child: Child, frame: Frame) -> None:
+        if frame.type == FrameType.HELLO:
+            return  # it has come to speak; its process is known by the source
+        if child.state not in {ChildState.STARTING, ChildState.LEAVING}:
+            raise ProtocolError(f"a frame of type {frame.type} came at the wrong time")
+        if frame.type == FrameType.READY:
+            self._nursery.ready(child)
+        elif frame.type == FrameType.UNFIT:
+            self._nursery.farewells.expect(child)
+            self.hub.loader.submit(functools.partial(self._unfit, child, frame))
+        else:
+            raise ProtocolError(f"a frame of unknown type {frame.type} came")
+
+    def _unfit(self, child: Child, frame: Frame) -> None:
+        self._nursery.unfit(child, self._error(frame, "the initializer"))
+
+    def _error(self, frame: Frame, label: str) -> BaseException:
+        try:
+            return unpack_error(frame.payload, data_only=self._data_only, label=label)
+        except BaseException as error:  # noqa: BLE001 - it stands for what cannot be read
+            return error
+
+    # ---- answers --------------------------------------------------------------------------
+
+    def _answered(self, child: Child, answers: list[tuple[JobSink | None, Frame]]) -> None:
+        """Give the child more to do, then settle what it has done."""
+        touched, wanted, is_idle = self._go_on(child)
+        self.hub.send(touched, wanted=wanted)
+        if child.state is ChildState.LEAVING:
+            child.outbox.flush()
+        if child.outputs and answers:
+            for reader in child.outputs:
+                reader.end_job()
+        for job, frame in answers:
+            if job is not None:
+                self._settle(job, frame)
+        if is_idle:
+            self.hub.rebalance()
+            self._nursery.farewells.look()
+        if self._fleet.watchers:
+            self._fleet.watchers.tell()
+
+    @locked
+    def _go_on(self, child: Child) -> tuple[list[Child], bool, bool]:
+        """Return to whom to send, whether children are wanted, and whether *child* is idle now."""
+        fleet, in_flight = self._fleet, child.in_flight
+        most = fleet.settings.max_jobs_per_worker
+        if most is not None and child.jobs_done >= most and child.recycle is None:
+            child.recycle = f"it has done {most} job(s)"
+        if child.recycle is not None:
+            fleet.take_back(child)
+        child.since = self.hub.clock.now()
+        if in_flight:
+            child.claim(in_flight[0][1])  # the next one has begun, or is about to
+        elif child.state in _WORKING:  # and not idle already: it skips what was taken back
+            abandoned = child.state is ChildState.ABANDONED
+            child.advance(ChildEvent.COME_BACK if abandoned else ChildEvent.RUN_DRY)
+            child.is_dying = False
+            child.cancel_timer()
+            if child.recycle is not None:
+                fleet.recycled += 1
+                self._nursery.farewells.let_go(child)
+            else:
+                fleet.idle.append(child)
+        touched = fleet.give_out(child if in_flight else None)
+        return touched, fleet.wanted > 0, child.state is ChildState.IDLE
+
+    @locked
+    def _take(self, child: Child, frame: Frame) -> tuple[JobSink | None, Frame]:
+        """Return the job that *frame* answers: the first that the child has."""
+        in_flight = child.in_flight
+        if not in_flight or in_flight[0][0] != frame.number:
+            if frame.type == FrameType.SKIPPED and frame.number <= child.last:
+                return None, frame  # it was taken back, and is somewhere else by now
+            raise ProtocolError(f"an answer came for job {frame.number}, which it does not have")
+        job = in_flight.popleft()[1]
+        if frame.type in _NOT_RUN:
+            job.slot = None
+            if frame.type == FrameType.BARE and job.work is not None:
+                job.work.is_bare = True
+            self._fleet.put_back(job)
+            return None, frame
+        child.claim(job)  # it may have begun unnoticed
+        self._fleet.settling.add(job)
+        child.jobs_done += 1
+        child.note_cost(frame.extra * _MICROSECONDS, AHEAD, MOST_AHEAD)
+        if frame.kind & REPLACE_ME:
+            child.recycle = "a job left it unfit for others, or it holds too much memory"
+        return job, frame
+
+    def _settle(self, job: JobSink, frame: Frame) -> None:
+        """Settle *job*; elsewhere where that may run code of the user, or take long."""
+        if frame.type == FrameType.ERROR:
+            if runs_code(frame.payload, data_only=self._data_only):
+                self.hub.loader.submit(functools.partial(self._load_error, job, frame))
+            else:
+                self._load_error(job, frame)
+            return
+        kind = frame.kind & ~REPLACE_ME
+        if not kind:  # None, most of the time
+            self._finish(job, None, None)
+        elif frame.descriptors or may_run_code(kind, frame.payload):
+            self.hub.loader.submit(functools.partial(self._load_value, job, frame))
+        else:
+            self._load_value(job, frame)
+
+    def _load_value(self, job: JobSink, frame: Frame) -> None:
+        try:
+            value = unpack_result(
+                frame.kind & ~REPLACE_ME,
+                frame.payload,
+                _attachment(frame, job),
+                data_only=self._data_only,
+                label=job.label,
+            )
+        except BaseException as error:  # noqa: BLE001 - it is the job's outcome
+            self._finish(job, None, error)
+        else:
+            self._finish(job, value, None)
+
+    def _load_error(self, job: JobSink, frame: Frame) -> None:
+        self._finish(job, None, self._error(frame, job.label))
+
+    def _finish(self, job: JobSink, value: object, error: BaseException | None) -> None:
+        parcel = job.work
+        if parcel is not None and parcel.packed.attachment is not None:
+            parcel.packed.close()
+        try:
+            if error is None:
+                job.returned(value)
+            else:
+                job.raised(error)
+        finally:
+            self._settled(job)
+            if self._fleet.watchers:
+                self._fleet.watchers.tell()
+
+    def _settled(self, job: JobSink) -> None:
+        self._fleet.settling.discard(job)
+
+    # ---- progress -------------------------------------------------------------------------
+
+    def _progress(self, child: Child, frame: Frame) -> None:
+        job = child.job
+        if job is None or child.in_flight[0][0] != frame.number:
+            return
+        note = functools.partial(self._note_progress, job, frame)
+        if may_run_code(frame.kind, frame.payload):
+            self.hub.loader.submit(note)
+        else:
+            note()
+
+    def _note_progress(self, job: JobSink, frame: Frame) -> None:
+        try:
+            value = unpack_result(frame.kind, frame.payload, data_only=self._data_only)
+        except BaseException:  # noqa: BLE001 - reported
+            logger(__name__).exception("what %s reported of itself cannot be read", job.label)
+        else:
+            job.note_progress(value)
+
+
+def _attachment(frame: Frame, job: JobSink) -> Attachment | None:
+    """Return what came beside *frame*."""
+    if frame.descriptors:
+        return Attachment.from_fd(frame.descriptors[0])
+    if frame.lost_descriptors:
+        raise ProtocolError(
+            f"the result of {job.label} came without its buffers: this process may have "
+            "no more descriptors; close some, or raise the limit"
+        )
+    return None

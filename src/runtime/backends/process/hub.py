@@ -1,0 +1,182 @@
+"""What the parts of one process backend share.
+
+Source: ADR-009.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from runtime.async_runtime.timers import DeadlineQueue, shared_deadlines
+from runtime.backends.process.budget import Quarantine, RestartBudget
+from runtime.backends.process.collector import Collector
+from runtime.backends.process.fleet import SOON, Fleet
+from runtime.backends.process.loading import Loader
+from runtime.clock import SYSTEM_CLOCK
+from runtime.locking import locked, taking
+from runtime.logs import logger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from runtime.backends.base import JobSink, PoolLock
+    from runtime.backends.process.child import Child
+    from runtime.backends.process_options import ProcessSettings
+    from runtime.clock import Clock
+    from runtime.errors import BrokenPoolError
+
+__all__ = ("Hub",)
+
+
+class Hub:
+    """The fleet, the collector's thread, and what both need. Thread-safe.
+
+    Args:
+        lock: The pool's lock, an RLock.
+        clock: The pool's clock.
+        settings: The pool's options.
+    """
+
+    def __init__(self, lock: PoolLock, clock: Clock, settings: ProcessSettings) -> None:
+        self.lock = lock
+        self.taking = taking(lock)
+        self.clock = clock
+        self.settings = settings
+        self.fleet = Fleet(lock, clock, settings)
+        self.budget = RestartBudget(settings)
+        self.quarantine = Quarantine(settings.max_crashes)
+        self.collector = Collector(self._is_needed, self._end)
+        self.loader = Loader()
+        # On the collector; see `nursery`:
+        self.start_wanted: Callable[[], object] = _nothing
+        self.at_end: Callable[[], object] = _nothing
+        self._own_deadlines: DeadlineQueue | None = None
+        self._looks_soon = False  # protected by lock: whether `balance` will be called
+
+    @property
+    def deadlines(self) -> DeadlineQueue:
+        """Who watches the times: one thread for the process, or whoever moves the clock."""
+        if self.clock is SYSTEM_CLOCK:
+            return shared_deadlines()
+        if self._own_deadlines is None:
+            self._own_deadlines = DeadlineQueue(self.clock)
+        return self._own_deadlines
+
+    @locked
+    def _is_needed(self) -> bool:
+        fleet = self.fleet
+        return bool(fleet.children or fleet.wanted)
+
+    def _end(self) -> None:
+        self.at_end()
+
+    # ---- giving ---------------------------------------------------------------------------
+
+    def dispatch(self) -> None:
+        """Give what waits to those who can take it, send it, and start more where that helps."""
+        touched, wanted = self._give_out()
+        self.send(touched, wanted=wanted)
+
+    @locked
+    def _give_out(self) -> tuple[list[Child], bool]:
+        touched = self.fleet.give_out()
+        return touched, self.fleet.wanted > 0
+
+    def send(self, touched: list[Child], *, wanted: bool) -> None:
+        """Write to *touched*; have children started where some are *wanted*. Without the lock."""
+        begun = self.fleet.begun
+        while begun:
+            begun.popleft().begun()
+        for child in touched:
+            child.outbox.flush()
+        if wanted:
+            self.ask_for_children()
+
+    def ask_for_children(self) -> None:
+        """Have the collector start what the fleet wants; refuse what waits where it cannot."""
+        try:
+            self.collector.ask(self.start_wanted)
+        except (RuntimeError, OSError) as error:
+            self.cannot_start(error)
+
+    def rebalance(self) -> None:
+        """A child has come to be idle: see whether another one has too much."""
+        if self._must_look_soon():
+            self.deadlines.add_in(SOON, self._look_again)
+
+    @locked
+    def _must_look_soon(self) -> bool:
+        again = self.fleet.balance(at_once=False) and not self._looks_soon
+        self._looks_soon = self._looks_soon or again
+        return again
+
+    def _look_again(self) -> None:
+        self._balance_at_once()
+        self.dispatch()
+
+    @locked
+    def _balance_at_once(self) -> None:
+        self._looks_soon = False
+        self.fleet.balance(at_once=True)
+
+    # ---- refusing -------------------------------------------------------------------------
+
+    def cannot_start(self, error: BaseException) -> None:
+        """No child can be started: refuse what waits where there is none at all."""
+        from runtime.errors import WorkerStartError  # noqa: PLC0415 - rare
+
+        stranded = self._stranded()
+        for job in stranded:
+            refusal = WorkerStartError(
+                f"{self.settings.name}: no worker process could be started ({error}); "
+                "free processes, memory or descriptors, or raise the limits"
+            )
+            refusal.__cause__ = error
+            if job.refuse(refusal):
+                self._note_shell()
+        if not stranded:
+            logger(__name__).warning(
+                "%s goes on with fewer worker processes: %s", self.settings.name, error
+            )
+        self.fleet.watchers.tell()
+
+    @locked
+    def _stranded(self) -> list[JobSink]:
+        self.fleet.wanted = 0
+        self.fleet.is_full = False
+        return [] if self.fleet.children else self.fleet.queue.snapshot()
+
+    @locked
+    def _note_shell(self) -> None:
+        self.fleet.queue.note_over()
+
+    def break_pool(self, error: BrokenPoolError) -> None:
+        """From now on nothing runs here: what waits is refused, idle children leave."""
+        for job in self._close_broken(error):
+            if job.refuse(self.broken_error()):
+                self._note_shell()
+        self.fleet.watchers.tell()
+
+    @locked
+    def _close_broken(self, error: BrokenPoolError) -> list[JobSink]:
+        fleet = self.fleet
+        if fleet.broken is None:
+            fleet.broken = error
+        fleet.closing = True
+        fleet.wanted = 0
+        for child in fleet.children.values():
+            fleet.take_back(child)
+        return fleet.queue.snapshot()
+
+    def broken_error(self) -> BrokenPoolError:
+        """Return a new error for who waits for a job of a pool that is broken."""
+        from copy import copy  # noqa: PLC0415 - rare
+
+        error: Any = self.fleet.broken  # Any: copied as what it is
+        fresh: BrokenPoolError = copy(error)
+        fresh.__cause__ = error.__cause__
+        return fresh
+
+
+def _nothing() -> None:
+    """Before the nursery is there."""

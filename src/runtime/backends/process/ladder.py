@@ -1,0 +1,101 @@
+"""How the function of a job that is over is stopped: asked, then SIGTERM, then SIGKILL.
+
+The future has its outcome by then: nothing here makes anybody wait.
+Threads: any; the rungs are climbed on the collector's. Source: worker-api-spec.md, section 10.
+"""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING, Final
+
+from runtime.backends.process.child import TOKEN_SIGNAL
+from runtime.backends.process.child_state import ChildEvent, ChildState
+from runtime.backends.process.page import CANCELLED
+from runtime.locking import locked
+
+if TYPE_CHECKING:
+    from runtime.backends.base import JobSink
+    from runtime.backends.process.child import Child
+    from runtime.backends.process.hub import Hub
+
+__all__ = ("Ladder",)
+
+_RUNGS: Final = (signal.SIGTERM, signal.SIGKILL)
+
+
+class Ladder:
+    """See the module.
+
+    Args:
+        hub: What it works on.
+    """
+
+    def __init__(self, hub: Hub) -> None:
+        self.hub = hub
+        self.lock = hub.lock
+        self.taking = hub.taking
+
+    def give_up(self, job: JobSink) -> None:
+        """*job* is over, and its function may still run: have it stop."""
+        found = self._abandon(job)
+        if found is None:
+            self._forget(job)
+            self.hub.dispatch()
+            return
+        child, number = found
+        grace = self.hub.settings.grace
+        if grace == 0:
+            self._climb(child, number, 1)
+        else:
+            child.send_signal(TOKEN_SIGNAL)
+            if grace is not None:
+                self._wait(child, number, 0, grace)
+        self.hub.dispatch()  # what was behind it goes to others
+
+    @locked
+    def _abandon(self, job: JobSink) -> tuple[Child, int] | None:
+        fleet = self.hub.fleet
+        for child in fleet.children.values():
+            if not any(one is job for _, one in child.in_flight):
+                continue
+            fleet.take_back(child)
+            for number, one in child.in_flight:
+                if one is job:
+                    child.page.words[CANCELLED] = number
+                    if child.state is ChildState.BUSY:
+                        child.advance(ChildEvent.ABANDON)
+                    return child, number
+        return None
+
+    @locked
+    def _forget(self, job: JobSink) -> None:
+        """It runs nowhere: it was about to, or was to be run again."""
+        again = self.hub.fleet.again
+        if job in again:
+            again.remove(job)
+            job.never_began()
+
+    def _wait(self, child: Child, number: int, rung: int, grace: float) -> None:
+        collector = self.hub.collector
+        child.cancel_timer()
+        child.timer = self.hub.deadlines.add_in(
+            grace, lambda: collector.ask(lambda: self._climb(child, number, rung))
+        )
+
+    def _climb(self, child: Child, number: int, rung: int) -> None:
+        """Send the signal of *rung*, unless the job has come to its end."""
+        if not self._must_end(child, number):
+            return
+        child.send_signal(_RUNGS[rung])
+        if rung + 1 < len(_RUNGS):
+            self._wait(child, number, rung + 1, self.hub.settings.grace or 0.0)
+
+    @locked
+    def _must_end(self, child: Child, number: int) -> bool:
+        if child.state is ChildState.DEAD or not child.in_flight:
+            return False
+        if child.in_flight[0][0] != number:
+            return False
+        child.is_dying = True
+        return True

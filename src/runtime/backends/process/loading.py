@@ -1,0 +1,113 @@
+"""Threads that unpickle what children send, where that may run code of the user.
+
+Such code may take for ever: then one of these threads is lost, and the job's future stays
+open until its limit; the collector and all other results go on. A thread starts when something
+is to be loaded and none is free; one that has been free for a while ends.
+Why nothing is left lying: who submits appends, then looks whether a thread is free, both under the
+lock; a thread looks at the queue and declares itself free under the same lock.
+Source: worker-api-spec.md, section 10; ADR-009.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from runtime.async_runtime.callback_thread import keeps_out_callbacks
+from runtime.locking import locked, taking
+from runtime.logs import logger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ("Loader",)
+
+_MOST: Final = 16  # threads: so many results may hang before the next ones wait
+_LINGER: Final = 1.0  # seconds that a thread stays free before it ends
+
+
+class Loader:
+    """Runs calls on threads of its own, side by side. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._reset()
+
+    def _reset(self) -> None:
+        self.lock = threading.RLock()  # guards what follows
+        self.taking = taking(self.lock)
+        self._queue: deque[Callable[[], object]] = deque()
+        self._free: list[threading.Lock] = []  # the gates of threads that have nothing to do
+        self._count = 0
+        self._closed = False
+
+    def submit(self, call: Callable[[], object]) -> None:
+        """Have *call* run on one of the threads; here, where none can be started."""
+        if self._add(call):
+            try:
+                threading.Thread(target=self._run, name="vela-results", daemon=True).start()
+            except RuntimeError:
+                self._run()
+
+    @locked
+    def _add(self, call: Callable[[], object]) -> bool:
+        self._queue.append(call)
+        if self._free:
+            self._free.pop().release()
+            return False
+        if self._count >= _MOST:
+            return False
+        self._count += 1
+        return True
+
+    def _run(self) -> None:
+        keeps_out_callbacks()
+        gate = threading.Lock()
+        gate.acquire()
+        while True:
+            call = self._next(gate)
+            if call is not None:
+                self._call(call)
+                del call
+            elif self._has_left(gate, is_tired=not gate.acquire(timeout=_LINGER)):
+                return
+
+    @staticmethod
+    def _call(call: Callable[[], object]) -> None:
+        try:
+            call()
+        except BaseException:  # noqa: BLE001 - a bug of ours: the other results go on
+            logger(__name__).exception("the loader goes on after an error that is no job's")
+
+    @locked
+    def _next(self, gate: threading.Lock) -> Callable[[], object] | None:
+        if self._queue:
+            return self._queue.popleft()
+        self._free.append(gate)  # whoever takes it off opens it
+        if self._closed:
+            self._free.pop().release()
+        return None
+
+    @locked
+    def _has_left(self, gate: threading.Lock, *, is_tired: bool) -> bool:
+        """Leave where there is nothing to do any more; *is_tired*: the gate was not opened."""
+        if is_tired:
+            if gate not in self._free:  # it was, a moment ago
+                gate.acquire()
+                return False
+            self._free.remove(gate)
+        elif self._queue or not self._closed:
+            return False
+        self._count -= 1
+        return True
+
+    @locked
+    def close(self) -> None:
+        """Let the threads end when nothing is left to load."""
+        self._closed = True
+        while self._free:
+            self._free.pop().release()
+
+    def reset_after_fork(self) -> None:
+        """In a forked child: the threads are not here, and what they load is the parent's."""
+        self._reset()

@@ -1,0 +1,126 @@
+"""What waits to be written to one child, and whoever writes it.
+
+Any thread appends frames (under the pool's lock, which gives them their order) and then calls
+`flush`, without the lock. One of them writes; the others go on, for the one that writes looks again
+after it has given up its place: a frame that came before that look is seen by it, one
+that comes after finds the place free. Nothing here ever blocks: what the socket does not
+take now is written when the collector finds it writable.
+An exception in the middle of `flush` (Ctrl-C) loses nothing and sends nothing twice: how much was
+written is noted by the same call into C that writes it.
+Source: process-wire-spec.md, section 3; ADR-009.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from itertools import islice, repeat, starmap
+from typing import TYPE_CHECKING, Final
+
+from runtime.backends.process.wire import rights
+from runtime.locking import trying
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+__all__ = ("Outbox",)
+
+_JOINED: Final = 1 << 17  # frames are written together up to about so many bytes
+
+
+class Outbox:
+    """The way to one child. Thread-safe.
+
+    Args:
+        sock: A non-blocking stream socket.
+        when_full: Called when the socket takes no more: then `resume` is due once it is writable.
+    """
+
+    __slots__ = ("_descriptors", "_gate", "_parts", "_rest", "_sock", "_tries", "_when_full",
+                 "_written",
+                 "is_blocked", "is_closed", "put")  # fmt: skip
+
+    def __init__(self, sock: socket.socket, when_full: Callable[[], object]) -> None:
+        self._sock = sock
+        self._when_full = when_full
+        self._parts: deque[tuple[bytes, tuple[int, ...]]] = deque()
+        self.put = self._parts.append
+        self._gate = threading.Lock()  # whoever has it writes; guards what follows
+        self._tries = trying(self._gate)
+        self._rest = memoryview(b"")  # what is being written
+        self._descriptors: tuple[int, ...] = ()  # that go with the first byte of it
+        self._written: list[int] = []  # what was written of _rest, call by call
+        self.is_blocked = False  # the socket is full; set and unset with the gate
+        self.is_closed = False
+
+    def flush(self) -> None:
+        """Write what waits, as far as the socket takes it. A child that is gone takes nothing."""
+        while self._parts or self._rest:
+            if self.is_blocked or self.is_closed:
+                return
+            taken = False
+            for taken in self._tries:  # noqa: B007 - see `runtime.locking.trying`
+                break
+            if not taken:
+                return
+            try:
+                self._write()
+            except BlockingIOError:
+                self.is_blocked = True
+            except OSError:  # it is gone, and what reads from it will notice
+                self.is_closed = True
+            finally:
+                self._gate.release()
+            if self.is_blocked:
+                self._when_full()
+
+    def resume(self) -> None:
+        """The socket is writable again."""
+        self.is_blocked = False
+        self.flush()
+
+    def close(self) -> None:
+        """Drop what waits. The socket is the caller's."""
+        self.is_closed = True
+        self._parts.clear()
+
+    def _write(self) -> None:
+        """Write until nothing is left, or the socket is full. Needs the gate."""
+        while True:
+            self._settle()
+            if not self._rest and not self._next():
+                return
+            # Into C once: no signal handler runs between the write and the note of it.
+            if self._descriptors:
+                self._written.extend(
+                    map(self._sock.sendmsg, ((self._rest,),), (rights(self._descriptors),))
+                )
+            else:
+                self._written.extend(map(self._sock.send, (self._rest,)))
+
+    def _settle(self) -> None:
+        """Take account of what was written. An interrupt in here changes nothing for the next."""
+        if self._written:
+            rest = self._rest[self._written[0] :]
+            self._descriptors, self._rest, self._written = (), rest, []
+
+    def _next(self) -> bool:
+        """Take the next frames; those that bring descriptors go alone."""
+        parts = self._parts
+        if not parts:
+            return False
+        data, descriptors = parts[0]
+        batch, size = [data], len(data)
+        if not descriptors:
+            for data, brings in islice(parts.copy(), 1, None):
+                if brings or size > _JOINED:
+                    break
+                batch.append(data)
+                size += len(data)
+        rest = memoryview(batch[0] if len(batch) == 1 else b"".join(batch))
+        drop = starmap(parts.popleft, repeat((), len(batch)))
+        # Nothing is called between the next line and the dropping, which is one call into C.
+        self._descriptors, self._rest = descriptors, rest
+        deque(drop, maxlen=0)
+        return True

@@ -1,0 +1,226 @@
+"""The program of a child process: what `starting` calls there, and what a job sees of it.
+
+Threads: the main thread, and no other. Signals: SIGINT is ignored (the parent decides), one
+real-time signal asks the running job to stop.
+Source: worker-api-spec.md, section 10; process-wire-spec.md, section 5; ADR-009.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+import pickle
+import signal
+import socket
+import threading
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from runtime.async_runtime.failure import Failure
+from runtime.async_runtime.reports import log_unhandled
+from runtime.backends.base import end_forked_child, this_thread
+from runtime.backends.process import child_limits, child_logging, nesting, output
+from runtime.backends.process.channel import Channel
+from runtime.backends.process.child import TOKEN_SIGNAL
+from runtime.backends.process.failures import pack_error
+from runtime.backends.process.lifeline import arm_lifeline
+from runtime.backends.process.page import FAULTS_OFFSET, Page
+from runtime.backends.process.results import pack_result
+from runtime.backends.process.serving import Order, Server, ServerOptions, label_of
+from runtime.backends.process.unpacking import ReceivedFunction
+from runtime.backends.process.wire import FrameType
+from runtime.clock import SYSTEM_CLOCK
+from runtime.workers.job import WorkerFuture
+from runtime.workers.options import JobOptions
+from runtime.workers.pool_core import PoolCore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from runtime.backends.base import JobSink
+    from runtime.backends.interrupts import Interrupts
+
+__all__ = ("run",)
+
+_PLAN_LIMIT: Final = 1 << 32
+_UNFIT: Final = 70  # EX_SOFTWARE: the initializer raised
+
+
+class _Slot:
+    """The one place where jobs run in this process; see `SlotView` and `serving.JobSlot`.
+
+    Most jobs never ask who they are, so their own job object is made when somebody asks.
+    """
+
+    def __init__(self, channel: Channel, *, data_only: bool) -> None:
+        self._data_only = data_only
+        self.core = PoolCore(SYSTEM_CLOCK, log_unhandled)
+        self.channel = channel
+        self.now: float | None = None
+        self.forked = False
+        self.ident = threading.get_ident()
+        self.interrupts: Interrupts | None = None
+        self._order: Order | None = None
+        self._made: WorkerFuture[Any] | None = None
+        self._began = 0.0
+
+    # ---- what `serving` calls -------------------------------------------------------------
+
+    def begin(self, order: Order, call: Callable[[], Any]) -> Callable[[], Any]:
+        """See `serving.JobSlot`."""
+        self._began = SYSTEM_CLOCK.now()
+        self._order = order
+        if not order.interrupt:
+            return call
+        job = cast("WorkerFuture[Any]", self.job)
+        job._func = call
+        return JobOptions._interruptible(job)
+
+    def end(self, error: BaseException | None) -> BaseException | None:
+        """See `serving.JobSlot`."""
+        if self.forked:
+            end_forked_child(error)
+        job, self._made, self._order = self._made, None, None
+        if job is None:
+            return error
+        job._ended_at = SYSTEM_CLOCK.now()
+        job._func = None
+        job.slot = None
+        if not job.is_over():  # whoever still waits for it here
+            if error is None:
+                job.complete(None)
+            else:
+                job.cancel()
+        if isinstance(job._value, Failure):
+            job._value.mark_observed()  # the pool tells its own
+        return error
+
+    def stop(self, number: int) -> None:
+        """See `serving.JobSlot`."""
+        order = self._order
+        if order is None or order.number != number:
+            return
+        job = self.job
+        if job is not None and job.cancel() and order.interrupt:
+            self.interrupt(job)
+
+    # ---- what jobs see (SlotView) ---------------------------------------------------------
+
+    @property
+    def job(self) -> WorkerFuture[Any] | None:
+        """The job that runs now."""
+        order = self._order
+        if order is None:
+            return None
+        if self._made is None:
+            self._made = self._make(order)
+        return self._made
+
+    def _make(self, order: Order) -> WorkerFuture[Any]:
+        deadline = min(order.deadline, self._began + order.run_timeout)
+        options = JobOptions(interrupt=order.interrupt)
+        if deadline != math.inf:
+            options.deadline = deadline
+            options.span = max(deadline - self._began, 0.0)
+        job: WorkerFuture[Any] = WorkerFuture(self.core, None, order.name, None, None, 0, options)
+        job.worker_id = order.id
+        job.claim(self)
+        return job
+
+    def interrupt(self, job: JobSink) -> bool:
+        """See `SlotView`."""
+        return self.interrupts is not None and self.interrupts.send(job)
+
+    def confirm(self, job: JobSink) -> None:
+        """See `SlotView`: nothing is sent ahead from here."""
+
+    def progress(self, job: object, value: object) -> None:
+        """See `SlotView`."""
+        order = self._order
+        if order is not None and job is self._made:
+            kind, data, _ = pack_result(
+                value,
+                _PLAN_LIMIT,
+                label=label_of(order),
+                data_only=self._data_only,
+                in_band=True,
+            )
+            self.channel.send(FrameType.PROGRESS, order.number, data, kind=kind)
+
+    def describe(self) -> tuple[int, str] | None:
+        """Return number and name of the job that runs, for log records."""
+        order = self._order
+        return None if order is None else (order.id, order.name or f"worker-{order.id}")
+
+
+def run(channel_fd: int, page_fd: int, lifeline_fd: int, output_fd: int, errors_fd: int) -> int:
+    """Be a child until the pool lets it go; return the status to end with."""
+    arm_lifeline(lifeline_fd)
+    sock = socket.socket(fileno=channel_fd)
+    sock.setblocking(True)
+    channel = Channel(sock, _PLAN_LIMIT)
+    plan = _read_plan(channel)
+    if plan is None:
+        return 0
+    options = ServerOptions(*plan["server"])
+    slot = _Slot(channel, data_only=options.data_only)
+    _settle_in(plan, channel, slot, page_fd, (output_fd, errors_fd))
+    channel.send(FrameType.HELLO, os.getpid())
+    try:
+        if plan["max_memory_bytes"] is not None:
+            child_limits.set_memory_limit(plan["max_memory_bytes"])
+        _call(plan["initializer"])
+    except BaseException as error:  # noqa: BLE001 - told to the pool, which is broken by it
+        channel.send(FrameType.UNFIT, os.getpid(), pack_error(error, "the initializer"))
+        return _UNFIT
+    server = Server(channel, Page(page_fd), slot, options)
+    signal.signal(TOKEN_SIGNAL, server.on_token)
+    this_thread.slot = slot
+    channel.send(FrameType.READY, os.getpid())
+    try:
+        server.serve()
+        _call(plan["finalizer"])
+    finally:
+        output.flush_output()
+    return 0
+
+
+def _settle_in(
+    plan: dict[str, Any], channel: Channel, slot: _Slot, page_fd: int, outputs: tuple[int, int]
+) -> None:
+    """Be as the plan says, before any code of the user runs."""
+    os.environ.clear()
+    os.environ.update(plan["environ"])
+    output.redirect_output(*outputs)
+    child_limits.detach_stdin()
+    child_limits.enable_fault_reports(page_fd, FAULTS_OFFSET)
+    child_logging.install(
+        child_logging.LogPlan(*plan["logging"]),
+        functools.partial(channel.send, FrameType.LOG, 0),
+        slot.describe,
+    )
+    nesting.enter(plan["depth"], plan["max_depth"])
+    os.register_at_fork(after_in_child=functools.partial(_in_forked_child, slot))
+
+
+def _call(packed: tuple[bytes, bytes] | None) -> None:
+    """Call a function of the pool's."""
+    if packed is not None:
+        function, call = packed
+        ReceivedFunction(function).bind(call)()
+
+
+def _read_plan(channel: Channel) -> dict[str, Any] | None:
+    """Return what the pool says first of all; None where it is gone already."""
+    while True:
+        for frame in channel.frames():
+            plan: dict[str, Any] = pickle.loads(frame.payload)
+            return plan
+        if not channel.fill():
+            return None
+
+
+def _in_forked_child(slot: _Slot) -> None:
+    """A job has forked: the new process is none of the pool's."""
+    slot.forked = True
+    slot.channel.disown()
