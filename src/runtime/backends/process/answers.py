@@ -23,6 +23,8 @@ from runtime.locking import locked
 from runtime.logs import logger
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from runtime.backends.base import JobSink
     from runtime.backends.process.child import Child
     from runtime.backends.process.hub import Hub
@@ -84,18 +86,20 @@ class Answers:
         self._deaths.hang_up(child)
 
     def _handle(self, child: Child, frames: list[Frame]) -> None:
-        answers: list[tuple[JobSink | None, Frame]] = []
-        for frame in frames:
+        """Do what *frames* say, in their order; answers in a row are taken together."""
+        first = 0
+        for index, frame in enumerate(frames):
             if frame.type in _JOBS:
-                answers.append(self._take(child, frame))
-            elif frame.type == FrameType.LOG:
+                continue
+            self._answered(child, frames[first:index])
+            first = index + 1
+            if frame.type == FrameType.LOG:
                 child.relay.handle(child.pid, bytes(frame.payload))
             elif frame.type == FrameType.PROGRESS:
                 self._progress(child, frame)
             else:
                 self._life(child, frame)
-        if answers:
-            self._answered(child, answers)
+        self._answered(child, frames[first:] if first else frames)
 
     def _life(self, child: Child, frame: Frame) -> None:
         if frame.type == FrameType.HELLO:
@@ -121,18 +125,21 @@ class Answers:
 
     # ---- answers --------------------------------------------------------------------------
 
-    def _answered(self, child: Child, answers: list[tuple[JobSink | None, Frame]]) -> None:
+    def _answered(self, child: Child, frames: list[Frame]) -> None:
         """Give the child more to do, then settle what it has done."""
-        touched, wanted, is_idle = self._go_on(child)
-        self.hub.send(touched, wanted=wanted)
-        if child.state is ChildState.LEAVING:
-            child.outbox.flush()
-        if child.outputs and answers:
+        if not frames:
+            return
+        answers: list[tuple[JobSink, Frame]] = []
+        try:
+            self._take(child, frames, answers)
+        finally:  # what came before a frame that makes no sense is settled all the same
+            touched, wanted, is_idle = self._go_on(child)
+            self.hub.send(touched, wanted=wanted)
             for reader in child.outputs:
                 reader.end_job()
-        for job, frame in answers:
-            if job is not None:
-                self._settle(job, frame)
+            self._settle_all(answers)
+        if child.state is ChildState.LEAVING:
+            child.outbox.flush()
         if is_idle:
             self.hub.rebalance()
             self._nursery.farewells.look()
@@ -154,9 +161,10 @@ class Answers:
         elif child.state in _WORKING:  # and not idle already: it skips what was taken back
             abandoned = child.state is ChildState.ABANDONED
             child.advance(ChildEvent.COME_BACK if abandoned else ChildEvent.RUN_DRY)
-            child.is_dying = False
             child.cancel_timer()
-            if child.recycle is not None:
+            if child.is_dying:  # a signal to end is on its way to it
+                self._nursery.farewells.let_go(child)
+            elif child.recycle is not None:
                 fleet.recycled += 1
                 self._nursery.farewells.let_go(child)
             else:
@@ -165,27 +173,51 @@ class Answers:
         return touched, fleet.wanted > 0, child.state is ChildState.IDLE
 
     @locked
-    def _take(self, child: Child, frame: Frame) -> tuple[JobSink | None, Frame]:
-        """Return the job that *frame* answers: the first that the child has."""
+    def _take(
+        self, child: Child, frames: list[Frame], answers: list[tuple[JobSink, Frame]]
+    ) -> None:
+        """Add to *answers* the jobs that *frames* answer: the first ones that the child has."""
         in_flight = child.in_flight
-        if not in_flight or in_flight[0][0] != frame.number:
-            if frame.type == FrameType.SKIPPED and frame.number <= child.last:
-                return None, frame  # it was taken back, and is somewhere else by now
-            raise ProtocolError(f"an answer came for job {frame.number}, which it does not have")
-        job = in_flight.popleft()[1]
-        if frame.type in _NOT_RUN:
-            job.slot = None
-            if frame.type == FrameType.BARE and job.work is not None:
-                job.work.is_bare = True
-            self._fleet.put_back(job)
-            return None, frame
-        child.claim(job)  # it may have begun unnoticed
-        self._fleet.settling.add(job)
-        child.jobs_done += 1
-        child.note_cost(frame.extra * _MICROSECONDS, AHEAD, MOST_AHEAD)
-        if frame.kind & REPLACE_ME:
-            child.recycle = "a job left it unfit for others, or it holds too much memory"
-        return job, frame
+        for frame in frames:
+            if not in_flight or in_flight[0][0] != frame.number:
+                if frame.type == FrameType.SKIPPED and frame.number <= child.last:
+                    continue  # it was taken back, and is somewhere else by now
+                raise ProtocolError(
+                    f"an answer came for job {frame.number}, which it does not have"
+                )
+            job = in_flight.popleft()[1]
+            if frame.type in _NOT_RUN:
+                self._put_back(job, frame)
+                continue
+            if job.is_pending():  # it began unnoticed
+                child.claim(job)
+            answers.append((job, frame))
+            child.note_cost(frame.extra * _MICROSECONDS, AHEAD, MOST_AHEAD)
+            if frame.kind & REPLACE_ME:
+                child.recycle = "a job left it unfit for others, or it holds too much memory"
+        child.jobs_done += len(answers)
+        self._fleet.settling.update([job for job, _ in answers])
+
+    def _put_back(self, job: JobSink, frame: Frame) -> None:
+        """Needs lock. *job* has come to the child, and has not been run."""
+        job.slot = None
+        if frame.type == FrameType.BARE and job.work is not None:
+            job.work.is_bare = True
+        self._fleet.put_back(job)
+
+    def _settle_all(self, answers: list[tuple[JobSink, Frame]]) -> None:
+        """Settle what was taken. The hot path of every job: None, and nothing beside it."""
+        settled: list[JobSink] = []
+        for job, frame in answers:
+            if frame.type == FrameType.VALUE and not frame.kind & ~REPLACE_ME:
+                try:
+                    job.returned(None)
+                finally:
+                    settled.append(job)
+            else:
+                self._settle(job, frame)
+        if settled:
+            self._settled(settled)
 
     def _settle(self, job: JobSink, frame: Frame) -> None:
         """Settle *job*; elsewhere where that may run code of the user, or take long."""
@@ -196,9 +228,7 @@ class Answers:
                 self._load_error(job, frame)
             return
         kind = frame.kind & ~REPLACE_ME
-        if not kind:  # None, most of the time
-            self._finish(job, None, None)
-        elif frame.descriptors or may_run_code(kind, frame.payload):
+        if frame.descriptors or may_run_code(kind, frame.payload):
             self.hub.loader.submit(functools.partial(self._load_value, job, frame))
         else:
             self._load_value(job, frame)
@@ -230,12 +260,13 @@ class Answers:
             else:
                 job.raised(error)
         finally:
-            self._settled(job)
+            self._settled((job,))
             if self._fleet.watchers:
                 self._fleet.watchers.tell()
 
-    def _settled(self, job: JobSink) -> None:
-        self._fleet.settling.discard(job)
+    def _settled(self, jobs: Iterable[JobSink]) -> None:
+        """They have their outcomes: one atomic call."""
+        self._fleet.settling.difference_update(jobs)
 
     # ---- progress -------------------------------------------------------------------------
 

@@ -34,6 +34,7 @@ __all__ = ("Fleet",)
 
 AHEAD: Final = 1.5e-3  # seconds of estimated work that a busy child may have in front of it
 MOST_AHEAD: Final = 256  # jobs, however short
+_TIDED_OVER: Final = 2  # jobs that a busy child needs so as not to wait for the next ones
 _WORTH: Final = 3e-4  # seconds of work behind a job that are taken back at once
 SOON: Final = 1e-3  # seconds after which it is looked at again where it was not worth it
 
@@ -113,8 +114,12 @@ class Fleet:
             if child.state is not _BUSY or child.recycle is not None:
                 continue
             room = self._room(child)
-            if room <= 0 or (asking is not None and room * 2 < child.depth):
-                continue  # it is asked again when half of it is done: fewer, larger writes
+            if asking is None:  # somebody spawns one by one: the rest goes when it answers
+                room = min(room, _TIDED_OVER - len(child.in_flight))
+            elif room * 2 < child.depth:
+                continue  # it asks again when half of it is done: fewer, larger writes
+            if room <= 0:
+                continue
             for _ in range(min(room, share)):
                 job = queue.pop()
                 if job is None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-BACKENDS: Final[dict[str, BackendChoice]] = {"inline": "inline", "thread": "thread"}
+BACKENDS: Final[dict[str, BackendChoice]] = {"inline": "inline", "thread": "thread", "process": "process"}
 
 
 class Held(NamedTuple):
