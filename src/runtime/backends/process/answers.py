@@ -103,7 +103,8 @@ class Answers:
 
     def _life(self, child: Child, frame: Frame) -> None:
         if frame.type == FrameType.HELLO:
-            return  # it has come to speak; its process is known by the source
+            child.is_set_up = True  # its process is known by the source
+            return
         if child.state not in {ChildState.STARTING, ChildState.LEAVING}:
             raise ProtocolError(f"a frame of type {frame.type} came at the wrong time")
         if frame.type == FrameType.READY:
@@ -133,14 +134,14 @@ class Answers:
         try:
             self._take(child, frames, answers)
         finally:  # what came before a frame that makes no sense is settled all the same
-            touched, wanted, is_idle = self._go_on(child)
+            touched, wanted, chores = self._go_on(child)
             self.hub.send(touched, wanted=wanted)
             for reader in child.outputs:
                 reader.end_job()
             self._settle_all(answers)
         if child.state is ChildState.LEAVING:
             child.outbox.flush()
-        if is_idle:
+        if chores:
             self.hub.rebalance()
             self._nursery.farewells.look()
         if self._fleet.watchers:
@@ -148,7 +149,10 @@ class Answers:
 
     @locked
     def _go_on(self, child: Child) -> tuple[list[Child], bool, bool]:
-        """Return to whom to send, whether children are wanted, and whether *child* is idle now."""
+        """Return to whom to send, whether children are wanted, and whether somebody idles.
+
+        The last only where there is something to be seen to for that.
+        """
         fleet, in_flight = self._fleet, child.in_flight
         most = fleet.settings.max_jobs_per_worker
         if most is not None and child.jobs_done >= most and child.recycle is None:
@@ -170,7 +174,10 @@ class Answers:
             else:
                 fleet.idle.append(child)
         touched = fleet.give_out(child if in_flight else None)
-        return touched, fleet.wanted > 0, child.state is ChildState.IDLE
+        chores = child.state is ChildState.IDLE and (
+            fleet.has_jobs_behind() or self._nursery.farewells.must_look()
+        )
+        return touched, fleet.wanted > 0, chores
 
     @locked
     def _take(

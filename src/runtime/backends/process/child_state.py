@@ -27,6 +27,8 @@ class ChildState(Enum):
     LEAVING = "leaving"  # gets no more jobs; ends by itself, or is being killed
     DEAD = "dead"
 
+    __hash__ = object.__hash__  # members are unique; their own hash is a call of Python
+
 
 class ChildEvent(Enum):
     """What can happen to a child; the values are verbs."""
@@ -38,6 +40,8 @@ class ChildEvent(Enum):
     COME_BACK = "come back"  # what was abandoned has returned
     LET_GO = "let go"
     DIE = "die"
+
+    __hash__ = object.__hash__  # as above
 
 
 _S, _E = ChildState, ChildEvent

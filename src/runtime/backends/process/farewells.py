@@ -78,6 +78,12 @@ class Farewells:
         self._looks_at_idle = False
         self.look()
 
+    def must_look(self) -> bool:
+        """Tell whether `look` has to be called now that a child is idle. Needs lock."""
+        return self._fleet.closing or (
+            not self._looks_at_idle and self.hub.settings.idle_timeout is not None
+        )
+
     # ---- going ----------------------------------------------------------------------------
 
     @locked

@@ -159,6 +159,13 @@ class Fleet:
         self.wanted += max(0, min(allowed, waiting - coming))
         self.is_used = self.is_used or self.wanted > 0
 
+    def has_jobs_behind(self) -> bool:
+        """Tell whether a child has jobs that it has not begun."""
+        for child in self.children.values():  # noqa: SIM110 - a generator costs more than it does
+            if len(child.in_flight) > 1:
+                return True
+        return False
+
     # ---- taking back ----------------------------------------------------------------------
 
     def balance(self, *, at_once: bool) -> bool:

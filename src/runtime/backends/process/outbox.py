@@ -111,16 +111,20 @@ class Outbox:
         if not parts:
             return False
         data, descriptors = parts[0]
+        if descriptors or len(parts) == 1:  # the usual case
+            rest = memoryview(data)
+            self._descriptors, self._rest = descriptors, rest
+            parts.popleft()
+            return True
         batch, size = [data], len(data)
-        if not descriptors:
-            for data, brings in islice(parts.copy(), 1, None):
-                if brings or size > _JOINED:
-                    break
-                batch.append(data)
-                size += len(data)
-        rest = memoryview(batch[0] if len(batch) == 1 else b"".join(batch))
+        for data, brings in islice(parts.copy(), 1, None):
+            if brings or size > _JOINED:
+                break
+            batch.append(data)
+            size += len(data)
+        rest = memoryview(b"".join(batch))
         drop = starmap(parts.popleft, repeat((), len(batch)))
         # Nothing is called between the next line and the dropping, which is one call into C.
-        self._descriptors, self._rest = descriptors, rest
+        self._descriptors, self._rest = (), rest
         deque(drop, maxlen=0)
         return True
