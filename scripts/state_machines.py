@@ -84,6 +84,14 @@ MACHINES: Final = (
         "Where a thread of the thread backend is (worker-api-spec.md, section 4).",
     ),
     Machine(
+        "Child",
+        "runtime.backends.process.child_state",
+        "ChildState",
+        "ChildEvent",
+        "Where a process of the process backend is, as its pool sees it; what "
+        "`ChildStatistics.state` shows (worker-api-spec.md, section 10).",
+    ),
+    Machine(
         "Pool",
         "runtime.workers.pool_state",
         "PoolState",
