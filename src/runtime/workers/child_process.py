@@ -8,7 +8,6 @@ Source: worker-api-spec.md, section 10; process-wire-spec.md, section 5; ADR-009
 from __future__ import annotations
 
 import functools
-import math
 import os
 import pickle
 import signal
@@ -25,6 +24,7 @@ from runtime.backends.process.child import TOKEN_SIGNAL
 from runtime.backends.process.failures import pack_error
 from runtime.backends.process.lifeline import arm_lifeline
 from runtime.backends.process.page import FAULTS_OFFSET, Page
+from runtime.backends.process.parcel import NEVER
 from runtime.backends.process.results import pack_result
 from runtime.backends.process.serving import Order, Server, ServerOptions, label_of
 from runtime.backends.process.unpacking import ReceivedFunction
@@ -62,15 +62,13 @@ class _Slot:
         self.interrupts: Interrupts | None = None
         self._order: Order | None = None
         self._made: WorkerFuture[Any] | None = None
-        self._began = 0.0
 
     # ---- what `serving` calls -------------------------------------------------------------
 
     def begin(self, order: Order, call: Callable[[], Any]) -> Callable[[], Any]:
         """See `serving.JobSlot`."""
-        self._began = SYSTEM_CLOCK.now()
         self._order = order
-        if not order.interrupt:
+        if not order[4]:
             return call
         job = cast("WorkerFuture[Any]", self.job)
         job._func = call
@@ -98,10 +96,10 @@ class _Slot:
     def stop(self, number: int) -> None:
         """See `serving.JobSlot`."""
         order = self._order
-        if order is None or order.number != number:
+        if order is None or order[0] != number:
             return
         job = self.job
-        if job is not None and job.cancel() and order.interrupt:
+        if job is not None and job.cancel() and order[4]:
             self.interrupt(job)
 
     # ---- what jobs see (SlotView) ---------------------------------------------------------
@@ -117,13 +115,13 @@ class _Slot:
         return self._made
 
     def _make(self, order: Order) -> WorkerFuture[Any]:
-        deadline = min(order.deadline, self._began + order.run_timeout)
-        options = JobOptions(interrupt=order.interrupt)
-        if deadline != math.inf:
+        _, id_, name, deadline, interrupt = order
+        options = JobOptions(interrupt=bool(interrupt))
+        if deadline != NEVER:
             options.deadline = deadline
-            options.span = max(deadline - self._began, 0.0)
-        job: WorkerFuture[Any] = WorkerFuture(self.core, None, order.name, None, None, 0, options)
-        job.worker_id = order.id
+            options.span = max(deadline - SYSTEM_CLOCK.now(), 0.0)
+        job: WorkerFuture[Any] = WorkerFuture(self.core, None, name, None, None, 0, options)
+        job.worker_id = id_
         job.claim(self)
         return job
 
@@ -145,12 +143,12 @@ class _Slot:
                 data_only=self._data_only,
                 in_band=True,
             )
-            self.channel.send(FrameType.PROGRESS, order.number, data, kind=kind)
+            self.channel.send(FrameType.PROGRESS, order[0], data, kind=kind)
 
     def describe(self) -> tuple[int, str] | None:
         """Return number and name of the job that runs, for log records."""
         order = self._order
-        return None if order is None else (order.id, order.name or f"worker-{order.id}")
+        return None if order is None else (order[1], order[2] or f"worker-{order[1]}")
 
 
 def run(channel_fd: int, page_fd: int, lifeline_fd: int, output_fd: int, errors_fd: int) -> int:

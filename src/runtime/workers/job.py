@@ -222,7 +222,7 @@ class WorkerFuture(JobRecord[T]):
         finally:
             core.lock.release()
         self.slot = None
-        if stands:
+        if stands and (options is not None or self._waiters is not None or FREE_THREADED):
             self._announce_run()
 
     def raised(self, error: BaseException) -> None:

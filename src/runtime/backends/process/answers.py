@@ -9,7 +9,7 @@ Source: process-wire-spec.md, sections 2, 3 and 6; ADR-009.
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from runtime.backends.process.buffers import Attachment
 from runtime.backends.process.child_state import ChildEvent, ChildState
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ("Answers",)
 
+# Jobs with their answers, to whom to send, whether idle children need a look, what went wrong.
+_Taken: TypeAlias = "tuple[list[tuple[JobSink, Frame]], list[Child], bool, ProtocolError | None]"
 _READS: Final = 64  # of one child in a row, where a large frame comes
 _MICROSECONDS: Final = 1e-6
 _NOT_RUN: Final = frozenset({FrameType.SKIPPED, FrameType.BARE})
@@ -130,15 +132,14 @@ class Answers:
         """Give the child more to do, then settle what it has done."""
         if not frames:
             return
-        answers: list[tuple[JobSink, Frame]] = []
-        try:
-            self._take(child, frames, answers)
-        finally:  # what came before a frame that makes no sense is settled all the same
-            touched, wanted, chores = self._go_on(child)
-            self.hub.send(touched, wanted=wanted)
-            for reader in child.outputs:
-                reader.end_job()
-            self._settle_all(answers)
+        answers, touched, chores, error = self._take_and_go_on(child, frames)
+        if touched or self._fleet.wanted:
+            self.hub.send(touched, wanted=self._fleet.wanted > 0)
+        for reader in child.outputs:
+            reader.end_job()
+        self._settle_all(answers)
+        if error is not None:  # what came before it counts all the same
+            raise error
         if child.state is ChildState.LEAVING:
             child.outbox.flush()
         if chores:
@@ -148,11 +149,13 @@ class Answers:
             self._fleet.watchers.tell()
 
     @locked
-    def _go_on(self, child: Child) -> tuple[list[Child], bool, bool]:
-        """Return to whom to send, whether children are wanted, and whether somebody idles.
+    def _take_and_go_on(self, child: Child, frames: list[Frame]) -> _Taken:
+        """Return what *frames* answer, to whom to send now, whether idle children need a look."""
+        answers, error = self._take(child, frames)
+        return answers, *self._go_on(child), error
 
-        The last only where there is something to be seen to for that.
-        """
+    def _go_on(self, child: Child) -> tuple[list[Child], bool]:
+        """Needs lock. Give more work, to *child* or others; see `_take_and_go_on`."""
         fleet, in_flight = self._fleet, child.in_flight
         most = fleet.settings.max_jobs_per_worker
         if most is not None and child.jobs_done >= most and child.recycle is None:
@@ -173,25 +176,29 @@ class Answers:
                 self._nursery.farewells.let_go(child)
             else:
                 fleet.idle.append(child)
-        touched = fleet.give_out(child if in_flight else None)
+        touched = fleet.give_out(child if in_flight else None) if fleet.queue or fleet.again else []
         chores = child.state is ChildState.IDLE and (
             fleet.has_jobs_behind() or self._nursery.farewells.must_look()
         )
-        return touched, fleet.wanted > 0, chores
+        return touched, chores
 
-    @locked
     def _take(
-        self, child: Child, frames: list[Frame], answers: list[tuple[JobSink, Frame]]
-    ) -> None:
-        """Add to *answers* the jobs that *frames* answer: the first ones that the child has."""
-        in_flight = child.in_flight
+        self, child: Child, frames: list[Frame]
+    ) -> tuple[list[tuple[JobSink, Frame]], ProtocolError | None]:
+        """Needs lock. Return the jobs that *frames* answer: the first ones that *child* has.
+
+        And what is wrong with the first frame that makes no sense; those after it do not count.
+        """
+        in_flight, answers = child.in_flight, []
+        error = None
         for frame in frames:
             if not in_flight or in_flight[0][0] != frame.number:
                 if frame.type == FrameType.SKIPPED and frame.number <= child.last:
                     continue  # it was taken back, and is somewhere else by now
-                raise ProtocolError(
+                error = ProtocolError(
                     f"an answer came for job {frame.number}, which it does not have"
                 )
+                break
             job = in_flight.popleft()[1]
             if frame.type in _NOT_RUN:
                 self._put_back(job, frame)
@@ -204,6 +211,7 @@ class Answers:
                 child.recycle = "a job left it unfit for others, or it holds too much memory"
         child.jobs_done += len(answers)
         self._fleet.settling.update([job for job, _ in answers])
+        return answers, error
 
     def _put_back(self, job: JobSink, frame: Frame) -> None:
         """Needs lock. *job* has come to the child, and has not been run."""

@@ -51,6 +51,7 @@ class Collector:
         # The thread's own:
         self._poll = select.poll()
         self._handlers: dict[int, Callable[[int], object]] = {}
+        self._changes: list[None] = []  # whether something happened after which it may end
 
     # ---- from any thread ------------------------------------------------------------------
 
@@ -124,31 +125,53 @@ class Collector:
 
     def _run(self) -> None:
         keeps_out_callbacks()
-        poll, handlers, requests = self._poll.poll, self._handlers, self._requests
-        poll_ears = self._ears
-        self.listen(poll_ears, lambda _: None)
+        poll, handlers, requests, changes = (
+            self._poll.poll,
+            self._handlers,
+            self._requests,
+            self._changes,
+        )
+        self.listen(self._ears, self._hear)
         try:
             while True:
                 for fd, events in poll():
-                    if fd == poll_ears:
-                        with contextlib.suppress(BlockingIOError):
-                            os.read(poll_ears, 4096)
-                        continue
                     handler = handlers.get(fd)
                     if handler is not None:  # one before it may have closed this one
-                        self._call(handler, events)
-                while requests:
-                    self._call(requests.popleft())
-                if self._may_end():
+                        try:
+                            handler(events)
+                        except BaseException:  # noqa: BLE001 - see `_call`
+                            self._complain()
+                if (requests or changes) and self._do_requests():
                     return
         finally:
             self._end()
 
-    def _call(self, call: Callable[..., object], *args: int) -> None:
+    def _hear(self, _: int) -> None:
+        """Somebody wants to be seen to: empty the pipe, then look at the requests."""
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._ears, 4096)
+        self._changes.append(None)
+
+    def _do_requests(self) -> bool:
+        """Do what was asked for; True where the thread is to end."""
+        while self._requests:
+            self._call(self._requests.popleft())
+        self._changes.clear()
+        return self._may_end()
+
+    def _call(self, call: Callable[[], object]) -> None:
         try:
-            call(*args)
+            call()
         except BaseException:  # noqa: BLE001 - a bug of ours: the other children go on
-            logger(__name__).exception("the collector goes on after an error that is no job's")
+            self._complain()
+
+    @staticmethod
+    def _complain() -> None:
+        logger(__name__).exception("the collector goes on after an error that is no job's")
+
+    def note_change(self) -> None:
+        """Something has ended: after this round it may not be needed any more."""
+        self._changes.append(None)
 
     def _may_end(self) -> bool:
         if self._requests or self._is_needed():

@@ -13,20 +13,24 @@ import math
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
-from runtime.backends.process.wire import FrameType, frame
+from runtime.backends.process.wire import HEADER, VERSION, FrameType
 
 if TYPE_CHECKING:
     from runtime.backends.base import JobSink
     from runtime.backends.process.packing import Packed
     from runtime.backends.process.unpacking import KnownFunctions
 
-__all__ = ("HEAD", "INTERRUPT", "Parcel", "job_frame")
+__all__ = ("CARRIED", "HEAD", "INTERRUPT", "NEVER", "Parcel", "job_frame")
 
 # id, key of the function, deadline, run_timeout, and the lengths of name, function, context, call
 HEAD: Final = Struct("<QQddIIIQ")
+_FRAME: Final = Struct(HEADER.format + HEAD.format[1:])  # the frame's own head in front of it
 
-# A bit of the frame's kind:
+NEVER: Final = math.inf  # instead of a time
+
+# Bits of the frame's kind:
 INTERRUPT: Final = 1  # the job may be interrupted
+CARRIED: Final = 2  # what is beside the arguments otherwise comes behind them
 
 
 class Parcel:
@@ -70,21 +74,32 @@ def job_frame(
         flags |= INTERRUPT
     name = b"" if job.given_name is None else job.given_name.encode("utf-8", "surrogatepass")
     descriptors: tuple[int, ...] = ()
+    carried: bytes | bytearray = b""
     attachment = packed.attachment
     if attachment is not None:
-        descriptors = (attachment.fileno(),)
-    head = HEAD.pack(
+        if parcel.is_bare:
+            flags |= CARRIED
+            carried = attachment.read()
+        else:
+            descriptors = (attachment.fileno(),)
+    context = parcel.context
+    head = _FRAME.pack(
+        VERSION,
+        FrameType.JOB,
+        flags,
+        len(descriptors),
+        0,
+        number,
+        HEAD.size + len(name) + len(function) + len(context) + len(call) + len(carried),
         job.number,
         key,
-        math.inf if deadline is None else deadline,
-        math.inf if job.run_timeout is None else job.run_timeout,
+        NEVER if deadline is None else deadline,
+        NEVER if job.run_timeout is None else job.run_timeout,
         len(name),
         len(function),
-        len(parcel.context),
+        len(context),
         len(call),
     )
-    payload = b"".join((head, name, function, parcel.context, call))
-    return (
-        frame(FrameType.JOB, number, payload, kind=flags, descriptors=len(descriptors)),
-        descriptors,
-    )
+    if name or function or context or call or carried:
+        head = b"".join((head, name, function, context, call, carried))
+    return head, descriptors

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import contextvars
 import os
-import time
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias
 
 from runtime.backends.process.buffers import Attachment
 from runtime.backends.process.context import set_variables
@@ -27,7 +27,7 @@ from runtime.backends.process.page import (
     STARTED,
     fence,
 )
-from runtime.backends.process.parcel import HEAD, INTERRUPT
+from runtime.backends.process.parcel import CARRIED, HEAD, INTERRUPT, NEVER
 from runtime.backends.process.results import pack_result
 from runtime.backends.process.unpacking import Unpacker
 from runtime.backends.process.wire import FrameType
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 __all__ = ("REPLACE_ME", "JobSlot", "Order", "Server", "ServerOptions", "label_of")
 
 REPLACE_ME: Final = 0x80  # a bit of an answer's kind: the child should get no more jobs
+_head: Final = HEAD.unpack_from
+_HEAD: Final = HEAD.size
 _TRUSTED: Final = 3  # runs of a function that left the process as it was, and it is trusted
 _MICROSECONDS: Final = 1e6
 _MOST: Final = (1 << 32) - 1
@@ -64,15 +66,10 @@ class JobSlot(Protocol):
         ...
 
 
-class Order(NamedTuple):
-    """What a child is told of a job, its function apart."""
-
-    number: int  # among those of this child
-    id: int
-    name: str | None
-    deadline: float
-    run_timeout: float
-    interrupt: bool
+# What a child is told of a job, its function apart: its number among those of this child, its id,
+# its name, its deadline, whether it may be interrupted. A plain tuple: one is made for every job,
+# and few look at it.
+Order: TypeAlias = tuple[int, int, str | None, float, int]
 
 
 class ServerOptions(NamedTuple):
@@ -119,73 +116,67 @@ class Server:
                 return
 
     def _job(self, frame: Frame) -> None:
-        words, number = self._words, frame.number
-        payload = frame.payload
-        id_, key, deadline, run_timeout, *lengths = HEAD.unpack_from(payload)
-        at = HEAD.size
-        parts = []
-        view = memoryview(payload)
-        for length in lengths:
-            parts.append(view[at : at + length])
-            at += length
-        name, function, context, call = parts
+        """Run one job. The hot path of a child."""
+        words, number, payload = self._words, frame.number, frame.payload
+        id_, key, deadline, run_timeout, in_name, in_function, in_context, in_call = _head(payload)
+        view = memoryview(payload)[_HEAD:]
+        at = in_name + in_function
         # Also for a job that was taken back: the pool counts on what this child has by now.
-        received = self._unpacker.accept(key, function)
+        received = self._unpacker.accept(key, view[in_name:at])
         words[STARTED] = number
         fence()
-        if words[REVOKED] >= number:
-            words[SKIPPED] = number
-            _close(frame.descriptors)
-            self._channel.send(FrameType.SKIPPED, number)
+        if words[REVOKED] >= number or frame.lost_descriptors:
+            self._skip(frame)
             return
-        if frame.lost_descriptors:
-            words[SKIPPED] = number
-            self._channel.send(FrameType.BARE, number)
-            return
-        order = Order(
-            number,
-            id_,
-            str(name, "utf-8", "surrogatepass") if name else None,
-            deadline,
-            run_timeout,
-            bool(frame.kind & INTERRUPT),
-        )
-        begin = time.monotonic()
-        error: BaseException | None
+        name = str(view[:in_name], "utf-8", "surrogatepass") if in_name else None
+        error: BaseException | None = None
         value: Any = None  # Any: whatever the job returns
+        begin = monotonic()
+        if run_timeout != NEVER:
+            deadline = min(deadline, begin + run_timeout)
+        order = (number, id_, name, deadline, frame.kind & INTERRUPT)
         try:
-            attachment = Attachment.from_fd(frame.descriptors[0]) if frame.descriptors else None
-            bound = received.bind(call, attachment)
-            attachment = None
-            bound = self._slot.begin(order, bound)
+            context = self._base.copy()
+            if in_context:
+                set_variables(context, view[at : at + in_context])
+            at += in_context
+            stop = at + in_call
+            if frame.descriptors or frame.kind & CARRIED:
+                call = received.bind(view[at:stop], _attachment(frame, view[stop:]))
+            else:
+                call = received.bind(view[at:stop])
+            call = self._slot.begin(order, call)
             if words[CANCELLED] == number:
                 self._slot.stop(number)
-            value = self._context(context).run(bound)
-            error = None
+            value = context.run(call)
         except BaseException as raised:  # noqa: BLE001 - it is the job's outcome
             error = raised
-        bound = None  # type: ignore[assignment]  # lets go of the arguments
-        took = time.monotonic() - begin
+        call = context = received = None  # type: ignore[assignment]  # lets go of the arguments
+        took = monotonic() - begin
         error = self._slot.end(error)
         words[FINISHED] = number
         self._answer(order, key, value, error, took)
 
+    def _skip(self, frame: Frame) -> None:
+        """Say that a job was not begun: it was taken back, or came without its descriptors."""
+        self._words[SKIPPED] = frame.number
+        for fd in frame.descriptors:
+            os.close(fd)
+        kind = FrameType.BARE if frame.lost_descriptors else FrameType.SKIPPED
+        self._channel.send(kind, frame.number)
+
     def on_token(self, *_: object) -> None:
         """The signal came that asks a job to stop; the page says which."""
         self._slot.stop(self._words[CANCELLED])
-
-    def _context(self, packed: memoryview) -> contextvars.Context:
-        """Return the context of one job: clean, but for what the pool sends along."""
-        context = self._base.copy()
-        if packed:
-            set_variables(context, packed)
-        return context
 
     def _answer(
         self, order: Order, key: int, value: object, error: BaseException | None, took: float
     ) -> None:
         extra = min(int(took * _MICROSECONDS), _MOST)
         replace = REPLACE_ME if self._is_unfit(key) else 0
+        if value is None and error is None:  # nothing to pack
+            self._channel.send(FrameType.VALUE, order[0], kind=replace, extra=extra)
+            return
         if error is None:
             try:
                 kind, data, attachment = self._pack(order, value)
@@ -194,7 +185,7 @@ class Server:
             else:
                 self._channel.send(
                     FrameType.VALUE,
-                    order.number,
+                    order[0],
                     data,
                     kind=kind | replace,
                     extra=extra,
@@ -205,7 +196,7 @@ class Server:
                 return
         limit = min(MAX_ERROR_BYTES, self._options.max_message_bytes)
         data = pack_error(error, label_of(order), limit=limit)
-        self._channel.send(FrameType.ERROR, order.number, data, kind=replace, extra=extra)
+        self._channel.send(FrameType.ERROR, order[0], data, kind=replace, extra=extra)
 
     def _pack(self, order: Order, value: object) -> tuple[int, bytes, Attachment | None]:
         """Return the value of a job as bytes.
@@ -246,9 +237,14 @@ class Server:
 
 def label_of(order: Order) -> str:
     """Return who this is, for messages: as the pool calls it."""
-    return f"worker {order.id}" if order.name is None else f"worker {order.id} {order.name!r}"
+    _, id_, name, *_ = order
+    return f"worker {id_}" if name is None else f"worker {id_} {name!r}"
 
 
-def _close(descriptors: tuple[int, ...]) -> None:
-    for fd in descriptors:
-        os.close(fd)
+def _attachment(frame: Frame, carried: memoryview) -> Attachment | None:
+    """Return what came beside the arguments, or behind them."""
+    if frame.descriptors:
+        return Attachment.from_fd(frame.descriptors[0])
+    if frame.kind & CARRIED:
+        return Attachment.from_bytes(carried)
+    return None

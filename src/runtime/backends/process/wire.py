@@ -35,7 +35,8 @@ MAX_DESCRIPTORS: Final = 4  # of one frame
 _BUFFER: Final = 1 << 16  # what one read takes at most, unless a frame is larger
 _SIZE: Final = HEADER.size
 _SPACE: Final = socket.CMSG_SPACE(MAX_DESCRIPTORS * array.array("i").itemsize)
-_CLOSE_ON_EXEC: Final[int] = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+_CLOSE_ON_EXEC: Final = int(getattr(socket, "MSG_CMSG_CLOEXEC", 0))
+_CUT: Final = int(socket.MSG_CTRUNC)  # plain ints: the module's own are an enumeration
 
 
 class FrameType:
@@ -131,7 +132,7 @@ class FrameReader:
             view = memoryview(large)[self._took :]
         with view:
             count, ancillary, flags, _ = self._sock.recvmsg_into([view], _SPACE, _CLOSE_ON_EXEC)
-        if ancillary or flags & socket.MSG_CTRUNC:
+        if ancillary or flags & _CUT:
             self._groups.append(_descriptors(ancillary))
         if large is None:
             self._end += count
@@ -149,8 +150,8 @@ class FrameReader:
         if self._large is not None:
             if self._took < len(self._large):
                 return found
-            payload, self._large = self._large, None
-            found.append(self._made(self._head, payload))
+            whole, self._large = self._large, None
+            found.append(self._made(self._head, whole))
         buffer, start, end = self._buffer, self._start, self._end
         while end - start >= _SIZE:
             head = HEADER.unpack_from(buffer, start)
@@ -159,7 +160,12 @@ class FrameReader:
                 raise self._refusal(head)
             stop = start + _SIZE + length
             if stop <= end:
-                found.append(self._made(head, buffer[start + _SIZE : stop]))
+                if head[3]:
+                    found.append(self._made(head, buffer[start + _SIZE : stop]))
+                else:  # as `_made`
+                    _, type_of_frame, kind, _, extra, number, _ = head
+                    payload = buffer[start + _SIZE : stop] if length else b""
+                    found.append(Frame(type_of_frame, kind, extra, number, payload, ()))
                 start = stop
                 continue
             if _SIZE + length > _BUFFER:  # it will never fit: the rest is read in place
