@@ -130,7 +130,7 @@ class Burial:
         else:
             what += ", with no job"
         logger(__name__).warning("%s: a worker process crashed: %s", settings.name, what)
-        if death.state is ChildState.STARTING and death.status is not None and death.status >= 0:
+        if settings.initializer is not None and _ended_itself(death):
             self.hub.break_pool(
                 WorkerStartupError(
                     settings.name,
@@ -147,6 +147,13 @@ class Burial:
     @locked
     def _note_crash(self, what: str) -> RestartBudgetError | None:
         return self.hub.budget.note(self.hub.clock.now(), what)
+
+
+def _ended_itself(death: _Death) -> bool:
+    """Tell whether the child ended of its own will, when its initializer may have run."""
+    if death.state is not ChildState.STARTING or not death.child.is_set_up:
+        return False
+    return death.status is not None and death.status >= 0
 
 
 def describe(status: int | None, pid: int) -> str:

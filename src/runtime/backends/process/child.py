@@ -67,6 +67,7 @@ class Child:
         "has_ended",  # whether the process is known to have ended
         "in_flight",  # (number, job) of all that it has, in order; protected by the pool's lock
         "is_dying",  # it was killed on purpose: no crash; protected by the pool's lock
+        "is_set_up",  # it has said that it is here: its initializer comes next
         "jobs_done",  # protected by the pool's lock
         "known",  # which functions it still has; protected by the pool's lock
         "last",  # the number of the last job it was given; protected by the pool's lock
@@ -122,7 +123,7 @@ class Child:
         self.pid = 0
         self.pidfd = -1
         self.born_at = self.since = now
-        self.is_dying = False
+        self.is_dying = self.is_set_up = False
         self.has_ended = False
         self.recycle: str | None = None
         self.ends = 0

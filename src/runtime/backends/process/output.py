@@ -142,12 +142,14 @@ def redirect_output(output_fd: int, errors_fd: int) -> None:
         if fd < 0:
             continue
         _flush(stream)
-        if fd != target:
-            os.dup2(fd, target)  # inheritable, as standard streams are
-            os.close(fd)
+        # Before the descriptor leads elsewhere: a stream that was opened on a file looks where
+        # in that it is, which a pipe cannot tell.
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
+        if fd != target:
+            os.dup2(fd, target)  # inheritable, as standard streams are
+            os.close(fd)
 
 
 def flush_output() -> None:
