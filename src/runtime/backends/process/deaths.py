@@ -107,6 +107,7 @@ class Deaths:
     def close(self, child: Child) -> None:
         """Give back what belongs to it."""
         collector = self.hub.collector
+        collector.note_change()
         for reader in child.outputs:
             collector.forget(reader.fileno())
             reader.close()
