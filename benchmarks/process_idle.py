@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ("BENCHMARKS",)
 
 MIB = 1 << 20
+PEERS = ("loky", "pebble", "mpire", "joblib")
 FEW = 3  # rounds
 SETTLE = 0.3  # seconds until what has just started is idle
 
@@ -99,7 +100,7 @@ BENCHMARKS = (
         "an idle pool: processor time in parent and children",
         Unit("us per second", 1e-6),
         (1_000, 200),
-        sides_of(idle, without=("loky", "joblib"), count=Tree.processor_time),
+        sides_of(idle, without=PEERS, count=Tree.processor_time),
         within(0),
     ),
 )

@@ -31,7 +31,7 @@ __all__ = ("BENCHMARKS",)
 A_LOOK = 0.0005  # seconds between two looks whether a job has started
 SPAN = 0.1  # seconds that a job gets
 SHORT = 0.001
-CHAIN = 200  # short jobs
+CHAIN = 100  # short jobs
 KILL_AFTER = 20  # of them
 
 Children = Any  # a `Submitted`; its tickets are of many types
@@ -244,7 +244,7 @@ def _stops(by: str, until: str, title: str, others: tuple[Side, ...], target: Ta
     return _row(
         "C7",
         f"{said} an endless loop, no grace, until {title}",
-        (10, 1),
+        (10 if until == "answered" else 5, 1),
         partial(stop, by=by, until=until),
         ("pebble",),
         others,

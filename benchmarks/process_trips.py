@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ("BENCHMARKS",)
 
 PROCESS: Any = "process"
-A_WHILE = 0.5  # seconds
+A_WHILE = 0.25  # seconds
 SLOW_PART = 5  # a slow peer does this part of the no-ops
 MIB = 1 << 20
 PEERS = ("loky", "pebble", "mpire", "joblib")
