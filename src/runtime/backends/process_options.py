@@ -159,8 +159,8 @@ def _checked(option: str, value: Any) -> Any:  # noqa: ANN401 - Any: each option
         return _list(option, value)
     if option == "capture_output":
         _must(isinstance(value, bool), "capture_output must be True or False", value)
-    elif option == "finalizer":
-        _must(value is None or callable(value), "finalizer must be a function or None", value)
+    else:
+        _must(value is None or callable(value), f"{option} must be a function or None", value)
     return value
 
 

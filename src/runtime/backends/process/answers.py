@@ -11,11 +11,9 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from runtime.backends.process.buffers import Attachment
 from runtime.backends.process.child_state import ChildEvent, ChildState
-from runtime.backends.process.failures import runs_code, unpack_error
 from runtime.backends.process.fleet import AHEAD, MOST_AHEAD
-from runtime.backends.process.results import may_run_code, unpack_result
+from runtime.backends.process.outcomes import Outcomes, drop
 from runtime.backends.process.serving import REPLACE_ME
 from runtime.backends.process.wire import FrameType
 from runtime.errors import ProtocolError
@@ -23,8 +21,6 @@ from runtime.locking import locked
 from runtime.logs import logger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from runtime.backends.base import JobSink
     from runtime.backends.process.child import Child
     from runtime.backends.process.hub import Hub
@@ -57,29 +53,41 @@ class Answers:
         self._fleet = hub.fleet
         self._nursery = nursery
         self._deaths = nursery.deaths
-        self._data_only = hub.settings.results == "data"
+        self._outcomes = Outcomes(hub)
 
     def read(self, child: Child) -> None:
         """Read what *child* has sent, and do what it says."""
-        reader = child.reader
-        is_open = True
         try:
-            for _ in range(_READS):
-                is_open = reader.fill()
-                self._handle(child, reader.frames())
-                if not is_open or (not reader.is_cut() and not child.has_ended):
-                    break
+            is_open = self._read(child)
         except BlockingIOError:
             return
-        except ProtocolError as error:
+        except (ProtocolError, MemoryError) as error:
             self._distrust(child, error)
             return
         except OSError:  # reset: it died with something unread
             is_open = False
+        except Exception:  # noqa: BLE001 - a bug of ours: what it still has ends as after a crash
+            logger(__name__).exception("worker process %d cannot be understood", child.pid)
+            is_open = False
         if not is_open:
             self._deaths.hang_up(child)
 
-    def _distrust(self, child: Child, error: ProtocolError) -> None:
+    def _read(self, child: Child) -> bool:
+        """Read as long as there is something; False at the end of it."""
+        reader = child.reader
+        is_open = True
+        for _ in range(_READS):
+            is_open = reader.fill()
+            self._handle(child, reader.frames())
+            if reader.is_cut():  # or no frame at all is what follows: that raises here
+                self._handle(child, reader.frames())
+            elif not child.has_ended:
+                break
+            if not is_open:
+                break
+        return is_open
+
+    def _distrust(self, child: Child, error: ProtocolError | MemoryError) -> None:
         logger(__name__).error(
             "worker process %d sent what no worker process sends and is ended: %s",
             child.pid,
@@ -93,15 +101,25 @@ class Answers:
         for index, frame in enumerate(frames):
             if frame.type in _JOBS:
                 continue
-            self._answered(child, frames[first:index])
+            try:
+                self._answered(child, frames[first:index])
+                self._other(child, frame)
+            except BaseException:
+                drop(frames[index + 1 :])
+                raise
             first = index + 1
-            if frame.type == FrameType.LOG:
-                child.relay.handle(child.pid, bytes(frame.payload))
-            elif frame.type == FrameType.PROGRESS:
-                self._progress(child, frame)
-            else:
-                self._life(child, frame)
         self._answered(child, frames[first:] if first else frames)
+
+    def _other(self, child: Child, frame: Frame) -> None:
+        """Do what *frame* says, which answers no job."""
+        if frame.descriptors:
+            drop([frame])
+        if frame.type == FrameType.LOG:
+            child.relay.handle(child.pid, bytes(frame.payload))
+        elif frame.type == FrameType.PROGRESS:
+            self._outcomes.progress(child, frame)
+        else:
+            self._life(child, frame)
 
     def _life(self, child: Child, frame: Frame) -> None:
         if frame.type == FrameType.HELLO:
@@ -118,13 +136,7 @@ class Answers:
             raise ProtocolError(f"a frame of unknown type {frame.type} came")
 
     def _unfit(self, child: Child, frame: Frame) -> None:
-        self._nursery.unfit(child, self._error(frame, "the initializer"))
-
-    def _error(self, frame: Frame, label: str) -> BaseException:
-        try:
-            return unpack_error(frame.payload, data_only=self._data_only, label=label)
-        except BaseException as error:  # noqa: BLE001 - it stands for what cannot be read
-            return error
+        self._nursery.unfit(child, self._outcomes.error(frame, "the initializer"))
 
     # ---- answers --------------------------------------------------------------------------
 
@@ -137,7 +149,7 @@ class Answers:
             self.hub.send(touched, wanted=self._fleet.wanted > 0)
         for reader in child.outputs:
             reader.end_job()
-        self._settle_all(answers)
+        self._outcomes.settle(answers)
         if error is not None:  # what came before it counts all the same
             raise error
         if child.state is ChildState.LEAVING:
@@ -152,7 +164,9 @@ class Answers:
     def _take_and_go_on(self, child: Child, frames: list[Frame]) -> _Taken:
         """Return what *frames* answer, to whom to send now, whether idle children need a look."""
         answers, error = self._take(child, frames)
-        return answers, *self._go_on(child), error
+        if error is not None:  # no more for this one
+            return answers, [], False, error
+        return answers, *self._go_on(child), None
 
     def _go_on(self, child: Child) -> tuple[list[Child], bool]:
         """Needs lock. Give more work, to *child* or others; see `_take_and_go_on`."""
@@ -191,10 +205,12 @@ class Answers:
         """
         in_flight, answers = child.in_flight, []
         error = None
-        for frame in frames:
+        for index, frame in enumerate(frames):
             if not in_flight or in_flight[0][0] != frame.number:
                 if frame.type == FrameType.SKIPPED and frame.number <= child.last:
+                    drop([frame])
                     continue  # it was taken back, and is somewhere else by now
+                drop(frames[index:])
                 error = ProtocolError(
                     f"an answer came for job {frame.number}, which it does not have"
                 )
@@ -215,102 +231,8 @@ class Answers:
 
     def _put_back(self, job: JobSink, frame: Frame) -> None:
         """Needs lock. *job* has come to the child, and has not been run."""
+        drop([frame])
         job.slot = None
         if frame.type == FrameType.BARE and job.work is not None:
             job.work.is_bare = True
         self._fleet.put_back(job)
-
-    def _settle_all(self, answers: list[tuple[JobSink, Frame]]) -> None:
-        """Settle what was taken. The hot path of every job: None, and nothing beside it."""
-        settled: list[JobSink] = []
-        for job, frame in answers:
-            if frame.type == FrameType.VALUE and not frame.kind & ~REPLACE_ME:
-                try:
-                    job.returned(None)
-                finally:
-                    settled.append(job)
-            else:
-                self._settle(job, frame)
-        if settled:
-            self._settled(settled)
-
-    def _settle(self, job: JobSink, frame: Frame) -> None:
-        """Settle *job*; elsewhere where that may run code of the user, or take long."""
-        if frame.type == FrameType.ERROR:
-            if runs_code(frame.payload, data_only=self._data_only):
-                self.hub.loader.submit(functools.partial(self._load_error, job, frame))
-            else:
-                self._load_error(job, frame)
-            return
-        kind = frame.kind & ~REPLACE_ME
-        if frame.descriptors or may_run_code(kind, frame.payload):
-            self.hub.loader.submit(functools.partial(self._load_value, job, frame))
-        else:
-            self._load_value(job, frame)
-
-    def _load_value(self, job: JobSink, frame: Frame) -> None:
-        try:
-            value = unpack_result(
-                frame.kind & ~REPLACE_ME,
-                frame.payload,
-                _attachment(frame, job),
-                data_only=self._data_only,
-                label=job.label,
-            )
-        except BaseException as error:  # noqa: BLE001 - it is the job's outcome
-            self._finish(job, None, error)
-        else:
-            self._finish(job, value, None)
-
-    def _load_error(self, job: JobSink, frame: Frame) -> None:
-        self._finish(job, None, self._error(frame, job.label))
-
-    def _finish(self, job: JobSink, value: object, error: BaseException | None) -> None:
-        parcel = job.work
-        if parcel is not None and parcel.packed.attachment is not None:
-            parcel.packed.close()
-        try:
-            if error is None:
-                job.returned(value)
-            else:
-                job.raised(error)
-        finally:
-            self._settled((job,))
-            if self._fleet.watchers:
-                self._fleet.watchers.tell()
-
-    def _settled(self, jobs: Iterable[JobSink]) -> None:
-        """They have their outcomes: one atomic call."""
-        self._fleet.settling.difference_update(jobs)
-
-    # ---- progress -------------------------------------------------------------------------
-
-    def _progress(self, child: Child, frame: Frame) -> None:
-        job = child.job
-        if job is None or child.in_flight[0][0] != frame.number:
-            return
-        note = functools.partial(self._note_progress, job, frame)
-        if may_run_code(frame.kind, frame.payload):
-            self.hub.loader.submit(note)
-        else:
-            note()
-
-    def _note_progress(self, job: JobSink, frame: Frame) -> None:
-        try:
-            value = unpack_result(frame.kind, frame.payload, data_only=self._data_only)
-        except BaseException:  # noqa: BLE001 - reported
-            logger(__name__).exception("what %s reported of itself cannot be read", job.label)
-        else:
-            job.note_progress(value)
-
-
-def _attachment(frame: Frame, job: JobSink) -> Attachment | None:
-    """Return what came beside *frame*."""
-    if frame.descriptors:
-        return Attachment.from_fd(frame.descriptors[0])
-    if frame.lost_descriptors:
-        raise ProtocolError(
-            f"the result of {job.label} came without its buffers: this process may have "
-            "no more descriptors; close some, or raise the limit"
-        )
-    return None

@@ -32,6 +32,7 @@ __all__ = (
 VERSION: Final = 1
 HEADER: Final = Struct("<BBBBIQQ")
 MAX_DESCRIPTORS: Final = 4  # of one frame
+_GROUPS: Final = 2  # of descriptors: of the frame that a read completes, and of the next one
 _BUFFER: Final = 1 << 16  # what one read takes at most, unless a frame is larger
 _SIZE: Final = HEADER.size
 _SPACE: Final = socket.CMSG_SPACE(MAX_DESCRIPTORS * array.array("i").itemsize)
@@ -119,6 +120,7 @@ class FrameReader:
 
         Raises:
             BlockingIOError: nothing is there, and the socket does not block.
+            ProtocolError: descriptors come that no frame speaks of.
             OSError: the connection broke.
         """
         large = self._large
@@ -134,6 +136,8 @@ class FrameReader:
             count, ancillary, flags, _ = self._sock.recvmsg_into([view], _SPACE, _CLOSE_ON_EXEC)
         if ancillary or flags & _CUT:
             self._groups.append(_descriptors(ancillary))
+            if len(self._groups) > _GROUPS:
+                raise ProtocolError("descriptors came that no frame speaks of")
         if large is None:
             self._end += count
         else:
@@ -157,7 +161,8 @@ class FrameReader:
             head = HEADER.unpack_from(buffer, start)
             length = head[6]
             if head[0] != VERSION or length > self._limit or head[3] > MAX_DESCRIPTORS:
-                raise self._refusal(head)
+                self._refuse(head, found)
+                break
             stop = start + _SIZE + length
             if stop <= end:
                 if head[3]:
@@ -187,8 +192,11 @@ class FrameReader:
         _close(descriptors)  # all or none
         return Frame(type_of_frame, kind, extra, number, payload, (), lost_descriptors=True)
 
-    def _refusal(self, head: tuple[int, ...]) -> ProtocolError:
-        return ProtocolError(
+    def _refuse(self, head: tuple[int, ...], found: list[Frame]) -> None:
+        """Raise, unless frames came before this one: those first, and the next call raises."""
+        if found:
+            return
+        raise ProtocolError(
             f"a frame of version {head[0]}, type {head[1]}, with {head[6]} byte(s) and {head[3]} "
             f"descriptor(s) came; this side speaks version {VERSION} and takes at most "
             f"{self._limit} byte(s) and {MAX_DESCRIPTORS} descriptor(s): use the same version of "
