@@ -12,7 +12,7 @@ PYTEST = python -m pytest
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help demo test check format format-check lint types contracts changelog coverage \
-	bench stress clean
+	bench stress chaos clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ bench:  ## compare with the standard library and others; ARGS=--smoke for one qu
 
 stress:  ## many rounds of every race; takes minutes
 	@$(IN_ENV) test $(PYTEST) -m stress -o timeout=3600 -o faulthandler_timeout=0 $(ARGS)
+
+chaos:  ## break pools of processes at random; ARGS='--seconds 120 --seed 1'
+	@$(IN_ENV) test python -m scripts.chaos $(ARGS)
 
 clean:  ## remove environments, caches and reports
 	rm -rf .venvs build dist htmlcov .coverage .coverage.* .hypothesis
