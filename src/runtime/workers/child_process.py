@@ -2,7 +2,7 @@
 
 Threads: the main thread, and no other. Signals: SIGINT is ignored (the parent decides), one
 real-time signal asks the running job to stop.
-Source: worker-api-spec.md, section 10; process-wire-spec.md, section 5; ADR-009.
+Source: worker-api-spec.md, section 10; process-wire-spec.md, section 7; ADR-009.
 """
 
 from __future__ import annotations

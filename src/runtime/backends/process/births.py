@@ -1,6 +1,6 @@
 """Making a child: its descriptors on both sides, its plan, and who listens to it.
 
-Threads: the collector's. Source: process-wire-spec.md, section 5; ADR-009.
+Threads: the collector's. Source: process-wire-spec.md, section 7; ADR-009.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ Layout: the sections, each at a multiple of 64 bytes; then two u64 for each of t
 belongs, and its length); then how many there are, and a mark. A section belongs to a place in
 a stream of pickle, or is a buffer of protocol 5.
 Threads: a writer belongs to one thread; an attachment may be closed by any.
-Source: process-wire-spec.md, section 5; ADR-009.
+Source: process-wire-spec.md, section 5; ADR-010.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ again only when its bytes have changed.
 Hot path: `Packer.pack` of a function that was packed before.
 Threads: any, also a finalizer in the middle of a call: tables change by atomic calls only. Where
 two threads meet, a body may get two keys: then a child gets it twice.
-Source: process-wire-spec.md, section 5; ADR-009.
+Source: process-wire-spec.md, section 5; ADR-010.
 """
 
 from __future__ import annotations

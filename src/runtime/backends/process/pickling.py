@@ -6,7 +6,7 @@ Large things go into an attachment: what offers its buffer to protocol 5 (numpy'
 `array.array`, `memoryview`) as it is, and every `bytes`, `bytearray` or text that is large,
 however deep inside: the pickler hands these to its file in one piece, and that piece is put aside.
 Threads: any.
-Source: process-wire-spec.md, section 5; ADR-009.
+Source: process-wire-spec.md, section 5; ADR-010.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Numbers, texts, bytes, dates, lists, tuples, dicts, sets, `array.array`, and num
 numbers that hold no objects; of exactly these types. Each value is one letter and what
 belongs to it. `plain_reading` is the other half.
 Threads: any.
-Source: process-wire-spec.md, section 5; ADR-009.
+Source: process-wire-spec.md, section 5; ADR-010.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Everything is checked before it is used: letters, lengths, depth. No code runs but that of the
 types of plain data themselves.
 Threads: any.
-Source: process-wire-spec.md, section 5; ADR-009.
+Source: process-wire-spec.md, section 5; ADR-010.
 """
 
 from __future__ import annotations

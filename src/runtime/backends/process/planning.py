@@ -1,6 +1,6 @@
 """What a child is told before its first job: how to be.
 
-Source: process-wire-spec.md, section 2; ADR-009.
+Source: process-wire-spec.md, section 7.3; ADR-009.
 """
 
 from __future__ import annotations

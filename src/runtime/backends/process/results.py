@@ -2,7 +2,7 @@
 
 Small values of the usual types are a kind and their own bytes: no pickle, no code. Where only plain
 data is accepted, the rest goes through `plain`, otherwise through `pickling`.
-Source: process-wire-spec.md, section 5; ADR-009.
+Source: process-wire-spec.md, section 5; ADR-010.
 """
 
 from __future__ import annotations

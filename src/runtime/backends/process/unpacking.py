@@ -3,7 +3,7 @@
 `KnownFunctions` is kept on both sides, one for each child and one in it: with the same calls in
 the order of the frames, both sides agree on which functions the child still has.
 Threads: the parent's side is called with the pool's lock held; the child has one thread.
-Source: process-wire-spec.md, section 5; ADR-009.
+Source: process-wire-spec.md, section 5; ADR-010.
 """
 
 from __future__ import annotations
