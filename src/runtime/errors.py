@@ -7,6 +7,8 @@ attributes; all of them survive pickle, because they may cross processes.
 
 from __future__ import annotations
 
+import errno
+
 from runtime.base_errors import BrokenPoolError, WorkerRuntimeError
 from runtime.process_errors import (
     ProtocolError,
@@ -26,6 +28,7 @@ __all__ = (
     "BrokenPromiseError",
     "CancelRequestedError",
     "CancellationError",
+    "DescriptorClosedError",
     "ExecutorClosedError",
     "ForkedError",
     "FutureTimeoutError",
@@ -90,6 +93,25 @@ class CancellationError(WorkerRuntimeError):
 
 class TaskCancelledError(CancellationError, InvalidStateError):
     """A cancelled task has no result: for those who await it, poll it, or ask for the result."""
+
+
+class DescriptorClosedError(WorkerRuntimeError, OSError):
+    """A descriptor that a task waited for is closed, so it will never be ready.
+
+    Args:
+        descriptor: Its number.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__(
+            errno.EBADF,
+            f"descriptor {descriptor} was closed while a task waited for it: "
+            "cancel the task first, or have it expect this error",
+        )
+        self.descriptor = descriptor
+
+    def __reduce__(self) -> tuple[type[DescriptorClosedError], tuple[int]]:
+        return type(self), (self.descriptor,)
 
 
 class CancelRequestedError(BaseException):

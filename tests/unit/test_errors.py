@@ -10,6 +10,7 @@ from runtime import errors
 from runtime.errors import (
     CancellationError,
     CancelRequestedError,
+    DescriptorClosedError,
     FutureTimeoutError,
     InvalidStateError,
     QuarantinedJobError,
@@ -29,6 +30,7 @@ from runtime.errors import (
 BUILTINS = {
     "AwaitCycleError": RuntimeError,
     "BrokenPoolError": RuntimeError,
+    "DescriptorClosedError": OSError,
     "ExecutorClosedError": RuntimeError,
     "FutureTimeoutError": TimeoutError,
     "InvalidPollError": TypeError,
@@ -50,6 +52,7 @@ BUILTINS = {
     "WrongThreadError": RuntimeError,
 }
 WITH_FACTS: list[BaseException] = [
+    DescriptorClosedError(7),
     FutureTimeoutError("waiting", 2.5),
     WorkerTimeoutError("worker 7 'resize'", 1.0, 1.25),
     WorkerTimeoutError("worker 7 'resize'", 1.0, 1.25, "start"),

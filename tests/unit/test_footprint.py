@@ -75,7 +75,10 @@ def test_importing_the_package_starts_nothing_and_loads_nothing_dear() -> None:
 
     for what in ("threads", "exit hooks", "handlers", "descriptors", "deeds"):
         assert after[what] == before[what], what
-    dear = {"asyncio", "concurrent.futures", "ctypes", "logging", "multiprocessing", "socket"}
+    dear = {
+        *("asyncio", "concurrent.futures", "ctypes", "logging", "multiprocessing"),
+        *("selectors", "socket", "trio"),
+    }
     # What is there before came with whoever watches this child, such as the coverage tool.
     assert dear & (set(after["modules"]) - set(before["modules"])) == set()
 

@@ -7,6 +7,7 @@ from runtime.async_runtime.future import Future  # isort: skip
 
 import runtime.async_runtime.forking  # noqa: F401 - imported for its hook
 from runtime.async_runtime.cancellation import current_task, shield, timeout
+from runtime.async_runtime.descriptors import notify_closing, wait_readable, wait_writable
 from runtime.async_runtime.executor import Executor
 from runtime.async_runtime.outcome import OutcomeFuture
 from runtime.async_runtime.poll import Poll, PollState
@@ -43,10 +44,13 @@ __all__ = (
     "block_on",
     "current_executor",
     "current_task",
+    "notify_closing",
     "promise_from_callback",
     "promise_from_error_callback",
     "shield",
     "sleep",
     "timeout",
+    "wait_readable",
+    "wait_writable",
     "yield_now",
 )

@@ -146,6 +146,9 @@ class DrivingLoop(EmbeddedLoop):
         if self.has_ready or (span is not None and span <= 0):
             parker.armed = False
             return
+        if (not self._block or isinstance(self._clock, SteppedClock)) and parker.look():
+            parker.armed = False
+            return
         if not self._block:
             raise WouldBlockError(
                 f"{self!r} has nothing ready and may not block: drive it with "

@@ -19,7 +19,11 @@ from runtime.async_runtime.ownership import OwnedLoop, Run
 from runtime.clock import check_timeout
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from runtime.async_runtime.executor import Executor
+    from runtime.async_runtime.timer_heap import Timer
+    from runtime.async_runtime.watching import Watched
 
 __all__ = ("EmbeddedLoop", "check_count")
 
@@ -45,6 +49,8 @@ class EmbeddedLoop(OwnedLoop):
         with Run(cast("Executor", self)) as run:  # cast: the one class made of this one
             run.told_deadline = True  # by next_deadline(), which it asks now
             self._tick()
+            if not self.has_ready:
+                self._parker.look()
             run.told_ready = polled = self._poll_next() in (SPENT, DONE)
             return polled
 
@@ -82,7 +88,7 @@ class EmbeddedLoop(OwnedLoop):
         while True:
             self._tick()
             if not self.has_ready:
-                if self._timers.may_be_due(self._clock.now()):
+                if self._timers.may_be_due(self._clock.now()) or self._parker.look():
                     continue
                 return "stalled"
             if left <= 0:
@@ -128,8 +134,9 @@ class EmbeddedLoop(OwnedLoop):
     def fileno(self) -> int:
         """Return a descriptor that is readable while `has_ready`, for a host's selector.
 
-        Made on first use, owned by the executor, closed by `close`. Due timers do
-        not make it readable: wait no longer than until `next_deadline`. After a fork, the
+        It also is while a descriptor is ready that a task waits for (on systems with
+        epoll or kqueue). Made on first use, owned by the executor, closed by `close`. Due timers
+        do not make it readable: wait no longer than until `next_deadline`. After a fork, the
         child has to ask again.
 
         Raises:
@@ -140,6 +147,33 @@ class EmbeddedLoop(OwnedLoop):
         if not self._depth:
             self._tell_host(told_ready=True, told_deadline=True)
         return descriptor
+
+    @property
+    def watches_descriptors(self) -> bool:
+        """Whether tasks wait for descriptors: of these, only `fileno` tells a host."""
+        return self._parker.is_watching
+
+    def _add_timer_in(self, seconds: float, callback: Callable[[], object]) -> Timer:
+        return self._add_timer(self._clock.now() + seconds, callback)
+
+    def _watch(self, wait: Watched) -> None:
+        """Watch the descriptor of *wait*. Only on the loop's thread."""
+        self._check_open()
+        self._parker.make_watcher().add(wait)
+        self._keep_ticking()
+
+    def _unwatch(self, wait: Watched) -> None:
+        """Do not watch it any more. Thread-safe."""
+        parker = self._parker
+        watcher = parker.watcher
+        if watcher is None:
+            return
+        if self._is_mine():
+            watcher.remove(wait)
+        else:
+            watcher.drop(wait)
+            if parker.armed:
+                parker.signal()
 
     def _check_open(self) -> None:
         raise NotImplementedError

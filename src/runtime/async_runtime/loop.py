@@ -260,26 +260,25 @@ class ReadyLoop:
 
     # ---- timers ---------------------------------------------------------------------------
 
-    def _add_timer_in(self, seconds: float, callback: Callable[[], object]) -> Timer:
-        return self._add_timer(self._clock.now() + seconds, callback)
-
     def _add_timer(self, deadline: float, callback: Callable[[], object]) -> Timer:
         """Call *callback* on the loop at *deadline*. Only on the loop's thread."""
         timer = self._timers.add(deadline, callback)
-        if not self._ticking:
-            self._ticking = True
-            self._ready.append(TICK_MARKER)
+        self._keep_ticking()
         if self._parker.armed and (self._told is None or deadline < self._told):
             self._told = deadline
             self._parker.signal()  # a host sleeps for longer than this
         return timer
 
     def _tick(self) -> None:
-        """Run what is due. While there are timers, the marker goes round with the tasks."""
+        """Run what is due. While anything is waited for, the marker goes round with the tasks."""
         timers = self._timers
         if timers:
             timers.run_due(self._clock.now())
-        if timers and not self._ticking:
+        if timers or self._parker.is_watching:
+            self._keep_ticking()
+
+    def _keep_ticking(self) -> None:
+        if not self._ticking:
             self._ticking = True
             self._ready.append(TICK_MARKER)
 
@@ -288,6 +287,7 @@ class ReadyLoop:
         self._tick()
         if not self.has_ready:  # nothing but the marker: let the thread park
             raise Leave(STALLED)
+        self._parker.look()
 
 
 TICK_MARKER: Final = Marker(ReadyLoop._tick_in_turn)

@@ -8,7 +8,8 @@ also holds without the GIL. A signal that comes before the sleep is remembered b
 
 A signal reaches whoever wants it: the parked thread (a lock, that is a futex: it costs next to
 nothing where nobody sleeps), the descriptor that a host asked for, the callback that a host gave.
-Source: async-runtime-spec.md, section 8; ADR-002.
+While tasks wait for descriptors, and only then, the thread sleeps in a selector (`watching`).
+Source: async-runtime-spec.md, section 8; ADR-002, ADR-012.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from runtime.logs import logger
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from runtime.async_runtime.watching import Watcher
+
 __all__ = ("Parker", "reset_after_fork")
 
 
@@ -35,7 +38,18 @@ class Parker:
         on_wake: Called, coalesced, from whichever thread signals; its errors are logged.
     """
 
-    __slots__ = ("__weakref__", "_claim", "_gate", "_host_lock", "_on_wake", "_pipe", "armed")
+    __slots__ = (
+        "__weakref__",
+        "_claim",
+        "_gate",
+        "_host_listens",
+        "_host_lock",
+        "_on_wake",
+        "_pipe",
+        "_rings",
+        "armed",
+        "watcher",
+    )
 
     def __init__(self, on_wake: Callable[[], object] | None = None) -> None:
         self.armed = False  # True: the next wake must signal
@@ -48,26 +62,59 @@ class Parker:
         self._on_wake = on_wake  # set once; taken away by close
         self._host_lock = threading.RLock()  # guards _pipe: no write after the close; re-entrant
         self._pipe: _EventFd | _SocketPair | None = None
+        self._host_listens = False  # a host has asked for the descriptor
+        self._rings = False  # whether a signal must show in the pipe; set before `armed`
+        self.watcher: Watcher | None = None  # made when somebody waits for a descriptor
 
     @property
     def has_host(self) -> bool:
         """Whether somebody outside wants to hear of wake-ups between steps."""
-        return self._on_wake is not None or self._pipe is not None
+        return self._on_wake is not None or self._host_listens
+
+    @property
+    def is_watching(self) -> bool:
+        """Whether tasks wait for descriptors. Only the owner."""
+        return self.watcher is not None and self.watcher.is_watching
 
     def arm(self) -> None:
         """Ask for a signal at the next wake. Only the owner, who then looks at the queue again."""
+        if self.watcher is not None:
+            self._rings = self._host_listens or self.watcher.is_watching
         if self._claim.locked():
             self._claim.release()
         self.armed = True
 
     def park(self, timeout: float | None) -> bool:
-        """Sleep until a signal; False after *timeout* seconds. Only the owner; needs `arm`."""
+        """Sleep until a signal; False after *timeout* seconds. Only the owner; needs `arm`.
+
+        A descriptor that is ready counts as a signal: those who wait for it are woken.
+        """
+        if self.watcher is not None and self.watcher.is_watching:
+            return self._select(self.watcher, timeout)
         if timeout is None:
             woken = self._gate.acquire()
         else:
             woken = timeout > 0 and self._gate.acquire(timeout=min(timeout, threading.TIMEOUT_MAX))
         self.armed = False
         return woken
+
+    def _select(self, watcher: Watcher, timeout: float | None) -> bool:
+        """Sleep as `park` does, in the selector."""
+        try:
+            ready = watcher.select(timeout)
+        finally:
+            self.armed = False  # before anybody is woken: they need no signal
+        if self._pipe is not None:
+            self._pipe.read()
+        watcher.settle(ready)
+        return bool(ready)
+
+    def look(self) -> bool:
+        """Wake those whose descriptors are ready; tell whether there were any. Only the owner."""
+        watcher = self.watcher
+        if watcher is None or not watcher.is_watching:
+            return False
+        return watcher.settle(watcher.select(0.0))
 
     def signal(self) -> None:
         """Wake the sleeper and tell the host, once for each `arm`."""
@@ -86,22 +133,35 @@ class Parker:
                 logger(__name__).exception("on_wake %r raised", on_wake)
 
     def fileno(self) -> int:
-        """Return a descriptor that is readable while a signal waits; made on first use."""
+        """Return a descriptor that is readable while a signal waits, or a watched one is ready.
+
+        Made on first use.
+        """
+        watcher = self.make_watcher()
+        self._host_listens = self._rings = True
+        own = watcher.fileno()
+        return watcher.bell if own is None else own
+
+    def make_watcher(self) -> Watcher:
+        """Return the watcher, which also hears of signals; made on first use."""
+        from runtime.async_runtime.watching import Watcher  # noqa: PLC0415 - loads the selectors
+
         lock = self._host_lock
         _ = True in taking(lock)  # takes it: see `runtime.locking`
         try:
-            if self._pipe is None:
+            if self.watcher is None:
                 self._pipe = _EventFd() if hasattr(os, "eventfd") else _SocketPair()
                 _with_descriptor.add(self)
-            return self._pipe.fileno()
+                self.watcher = Watcher(self._pipe.fileno())
+            return self.watcher
         finally:
             lock.release()
 
     def mark_readable(self) -> None:
-        """Make the descriptor readable, where there is one."""
-        if self._pipe is not None:
+        """Make the descriptor readable, where somebody may look at it."""
+        if self._rings:
             lock = self._host_lock
-            _ = True in taking(lock)  # as in fileno
+            _ = True in taking(lock)  # as in make_watcher
             try:
                 if self._pipe is not None:
                     self._pipe.write()
@@ -114,13 +174,17 @@ class Parker:
             self._pipe.read()
 
     def close(self) -> None:
-        """Give back the descriptor. Only the owner; a late signal is harmless."""
+        """Give back the descriptors. Only the owner; a late signal is harmless."""
         self._on_wake = None
         if self._pipe is not None:
             with self._host_lock:
                 pipe, self._pipe = self._pipe, None
-                if pipe is not None:
-                    pipe.close()
+                watcher, self.watcher = self.watcher, None
+                self._host_listens = self._rings = False
+            if watcher is not None:
+                watcher.close()
+            if pipe is not None:
+                pipe.close()
 
 
 class _EventFd:
