@@ -64,8 +64,10 @@ class Births:
             lifeline, write = os.pipe()
             undo.callback(os.close, write)
             after.callback(os.close, lifeline)
-            pipes = self._pipes(undo, after)
             child = self._make(number, ours, page, write)
+            undo.pop_all()  # they are the child's from here on
+            undo.callback(child.close)
+            pipes = self._pipes(undo, after)
             child.outbox.put((frame(FrameType.PLAN, 0, self._plans.make()), ()))
             self._source.start(
                 number, ChildFds(theirs.fileno(), page, lifeline, pipes[0][1], pipes[1][1])

@@ -74,7 +74,8 @@ class Nursery:
         if not fleet.wanted:
             return None
         fleet.wanted -= 1
-        if fleet.closing and not fleet.queue and not fleet.again:
+        if fleet.closing and not fleet.again and fleet.queue.is_empty():
+            fleet.wanted = 0
             return None
         self._next += 1
         return self._next
