@@ -156,7 +156,7 @@ class ProcessBackend:
     def counts(self) -> BackendCounts:
         """See `Backend.counts`."""
         fleet, now = self._fleet, self._clock.now()
-        running = sum(not job.is_over() for job in fleet.settling)
+        running = sum(not job.is_over() for job in fleet.settling.copy())
         ahead, abandoned = 0, []
         for child in fleet.children.values():
             for _, job in child.in_flight:
@@ -201,16 +201,18 @@ class ProcessBackend:
 
     def warm_up(self, timeout: float | None) -> bool:
         """See `Backend.warm_up`."""
-        self._want_all()
-        self._hub.ask_for_children()
-        return self._fleet.watchers.wait(self._is_warm, timeout)
+        self._note_warming(1)
+        try:
+            self._hub.dispatch()
+            return self._fleet.watchers.wait(self._is_warm, timeout)
+        finally:
+            self._note_warming(-1)
 
     @locked
-    def _want_all(self) -> None:
-        fleet = self._fleet
-        if not fleet.closing:
-            fleet.wanted = max(0, self._settings.max_workers - len(fleet.children))
-            fleet.is_used = True
+    def _note_warming(self, more: int) -> None:
+        self._fleet.warming += more
+        if more > 0:
+            self._fleet.start_error = None
 
     def _is_warm(self) -> bool:
         """Needs lock."""
@@ -219,6 +221,8 @@ class ProcessBackend:
             raise self._hub.broken_error()
         if fleet.closing:
             return True
+        if fleet.start_error is not None:
+            raise fleet.start_error
         ready = sum(
             child.state not in {ChildState.STARTING, ChildState.LEAVING}
             for child in fleet.children.values()

@@ -80,11 +80,6 @@ class Quarantine:
             return None
         return QuarantinedJobError(label, len(history), history)
 
-    def forgive(self, packed: Packed) -> None:
-        """This call has come to an end."""
-        self._calls.pop(_mark(packed), None)
-        self.is_needed = bool(self._calls)
-
 
 def _mark(packed: Packed) -> bytes:
     """Return what tells a call from others: its function and its arguments."""

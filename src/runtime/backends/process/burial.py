@@ -52,7 +52,11 @@ class Burial:
         if death is None:
             return
         for job, has_ended in death.victims:
-            self._settle(death, job, has_ended=has_ended)
+            try:
+                self._settle(death, job, has_ended=has_ended)
+            except BaseException as error:  # noqa: BLE001 - a bug of ours: the others go on
+                logger(__name__).exception("the crash of %s cannot be told", job.label)
+                job.crash(error)
         if death.is_crash:
             self._count(death)
 

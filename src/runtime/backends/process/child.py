@@ -185,9 +185,12 @@ class Child:
             timer.cancel()
 
     def close(self) -> None:
-        """Give back all descriptors and the page. Needs the pool's lock; may be called twice."""
+        """Give back all descriptors and the page. Needs the pool's lock; may be called twice.
+
+        Its outbox is closed by then; but not in a forked child.
+        """
         self.cancel_timer()
-        self.outbox.close()
+        self.outbox.abandon()
         self.reader.close()
         self.sock.close()
         self.page.close()

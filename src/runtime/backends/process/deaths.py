@@ -76,6 +76,8 @@ class Deaths:
         self._bury(child, self._source.reap(child.number))
 
     def _bury(self, child: Child, ended: Ended | None) -> None:
+        if child.number not in self.hub.fleet.children:
+            return
         for reader in child.outputs:
             for _ in range(_LAST_READS):
                 if not reader.drain():
@@ -108,6 +110,7 @@ class Deaths:
         """Give back what belongs to it."""
         collector = self.hub.collector
         collector.note_change()
+        child.outbox.close()
         for reader in child.outputs:
             collector.forget(reader.fileno())
             reader.close()

@@ -6,6 +6,7 @@ Source: worker-api-spec.md, section 10; ADR-009.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import signal
 from typing import TYPE_CHECKING, Final
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from runtime.backends.process.child_state import ChildEvent, ChildState
 from runtime.backends.process.wire import FrameType, frame
 from runtime.locking import locked
+from runtime.logs import logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,7 +53,7 @@ class Farewells:
         fleet = self._fleet
         if not fleet.closing:
             self._look_at_idle()
-        elif not fleet.queue and not fleet.again:
+        elif fleet.queue.is_empty() and not fleet.again:
             for child in list(fleet.children.values()):
                 if child.state in {ChildState.IDLE, ChildState.STARTING}:
                     self.let_go(child)
@@ -69,10 +71,12 @@ class Farewells:
                 return
             self.let_go(child)
         if fleet.idle and not self._looks_at_idle:
-            self._looks_at_idle = True
-            fleet.idle_timer = self.hub.deadlines.add(
-                fleet.idle[0].since + limit, functools.partial(self.hub.collector.ask, self._again)
-            )
+            with contextlib.suppress(RuntimeError):  # no thread is to be had; see `must_look`
+                fleet.idle_timer = self.hub.deadlines.add(
+                    fleet.idle[0].since + limit,
+                    functools.partial(self.hub.collector.ask, self._again),
+                )
+                self._looks_at_idle = True
 
     def _again(self) -> None:
         self._looks_at_idle = False
@@ -126,6 +130,9 @@ class Farewells:
         """Call *call*, on the collector's thread, in *seconds*; instead of what was watched."""
         collector = self.hub.collector
         child.cancel_timer()
-        child.timer = self.hub.deadlines.add_in(
-            seconds, lambda: collector.ask(functools.partial(call, child))
-        )
+        try:
+            child.timer = self.hub.deadlines.add_in(
+                seconds, lambda: collector.ask(functools.partial(call, child))
+            )
+        except RuntimeError as error:
+            logger(__name__).warning("worker process %d has no limit of time: %s", child.pid, error)

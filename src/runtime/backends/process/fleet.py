@@ -68,6 +68,8 @@ class Fleet:
         self.broken: BaseException | None = None
         self.is_used = False  # whether a child was ever asked for
         self.is_closed = False  # whether what started them has ended
+        self.warming = 0  # callers who wait until all children are ready
+        self.start_error: BaseException | None = None  # why the last one could not be started
         self.leaving = 0  # children that were let go and still live
         self.recycled = 0  # children that were replaced because of age or memory
         self.idle_timer: Timer | None = None
@@ -105,7 +107,15 @@ class Fleet:
             self._want_more()
             # Until one of them answers or dies nothing changes, and then this is called again.
             self.is_full = len(self.children) + self.wanted >= self.settings.max_workers
+        if self.warming:
+            self.want_all()
         return touched
+
+    def want_all(self) -> None:
+        """Ask for as many children as there may be."""
+        if not self.closing:
+            self.wanted = max(0, self.settings.max_workers - len(self.children))
+            self.is_used = True
 
     def _send_ahead(self, asking: Child | None) -> list[Child]:
         queue, touched = self.queue, []
@@ -224,7 +234,7 @@ class Fleet:
         """Tell whether nothing waits and nothing runs, abandoned jobs apart."""
         return (
             self.queue.is_empty()
-            and not self.settling
+            and self._has_settled()
             and all(job.is_over() for job in self.again)
             and all(job.is_over() for child in self.children.values() for _, job in child.in_flight)
         )
@@ -234,6 +244,10 @@ class Fleet:
         return (
             self.closing
             and not self.children
-            and not self.settling
+            and self._has_settled()
             and (self.is_closed or not self.is_used)
         )
+
+    def _has_settled(self) -> bool:
+        """Tell whether no answer is left that somebody waits for: to load one may take for ever."""
+        return all(job.is_over() for job in self.settling.copy())  # others take out without a lock

@@ -5,7 +5,7 @@ Source: ADR-009.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from runtime.async_runtime.timers import DeadlineQueue, shared_deadlines
 from runtime.backends.process.budget import Quarantine, RestartBudget
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from runtime.backends.process_options import ProcessSettings
     from runtime.clock import Clock
     from runtime.errors import BrokenPoolError
+
+    _Waiting: TypeAlias = list[tuple[JobSink, bool]]
 
 __all__ = ("Hub",)
 
@@ -50,17 +52,13 @@ class Hub:
         # On the collector; see `nursery`:
         self.start_wanted: Callable[[], object] = _nothing
         self.at_end: Callable[[], object] = _nothing
-        self._own_deadlines: DeadlineQueue | None = None
+        self._own_deadlines = None if clock is SYSTEM_CLOCK else DeadlineQueue(clock)
         self._looks_soon = False  # protected by lock: whether `balance` will be called
 
     @property
     def deadlines(self) -> DeadlineQueue:
         """Who watches the times: one thread for the process, or whoever moves the clock."""
-        if self.clock is SYSTEM_CLOCK:
-            return shared_deadlines()
-        if self._own_deadlines is None:
-            self._own_deadlines = DeadlineQueue(self.clock)
-        return self._own_deadlines
+        return shared_deadlines() if self._own_deadlines is None else self._own_deadlines
 
     @locked
     def _is_needed(self) -> bool:
@@ -74,6 +72,13 @@ class Hub:
 
     def dispatch(self) -> None:
         """Give what waits to those who can take it, send it, and start more where that helps."""
+        try:
+            self._dispatch()
+        except BaseException:  # Ctrl-C, most likely: what was given out and not sent is sent
+            self.collector.ask(self._catch_up)
+            raise
+
+    def _dispatch(self) -> None:
         touched, wanted = self._give_out()
         self.send(touched, wanted=wanted)
 
@@ -91,6 +96,14 @@ class Hub:
             child.outbox.flush()
         if wanted:
             self.ask_for_children()
+        if self.fleet.broken is not None:
+            self._refuse_rest()
+
+    def _catch_up(self) -> None:
+        """Send all that waits to be sent: somebody was interrupted before it was."""
+        for child in list(self.fleet.children.values()):
+            child.outbox.resume()
+        self._dispatch()
 
     def ask_for_children(self) -> None:
         """Have the collector start what the fleet wants; refuse what waits where it cannot."""
@@ -102,7 +115,10 @@ class Hub:
     def rebalance(self) -> None:
         """A child has come to be idle: see whether another one has too much."""
         if self._must_look_soon():
-            self.deadlines.add_in(SOON, self._look_again)
+            try:
+                self.deadlines.add_in(SOON, self._look_again)
+            except RuntimeError:  # no thread is to be had that would wait for it
+                self._look_again()
 
     @locked
     def _must_look_soon(self) -> bool:
@@ -125,26 +141,42 @@ class Hub:
         """No child can be started: refuse what waits where there is none at all."""
         from runtime.errors import WorkerStartError  # noqa: PLC0415 - rare
 
-        stranded = self._stranded()
-        for job in stranded:
-            refusal = WorkerStartError(
+        def refusal() -> BaseException:
+            refused = WorkerStartError(
                 f"{self.settings.name}: no worker process could be started ({error}); "
                 "free processes, memory or descriptors, or raise the limits"
             )
-            refusal.__cause__ = error
-            if job.refuse(refusal):
-                self._note_shell()
-        if not stranded:
+            refused.__cause__ = error
+            return refused
+
+        if not self._refuse(self._stranded(refusal()), refusal):
             logger(__name__).warning(
                 "%s goes on with fewer worker processes: %s", self.settings.name, error
             )
         self.fleet.watchers.tell()
 
     @locked
-    def _stranded(self) -> list[JobSink]:
+    def _stranded(self, error: BaseException) -> _Waiting:
+        self.fleet.start_error = error
         self.fleet.wanted = 0
         self.fleet.is_full = False
-        return [] if self.fleet.children else self.fleet.queue.snapshot()
+        return [] if self.fleet.children else self._waiting()
+
+    def _waiting(self) -> _Waiting:
+        """Needs lock. Return what waits, and whether it had begun once: that is taken out."""
+        fleet = self.fleet
+        again = [(job, True) for job in fleet.again]
+        fleet.again.clear()
+        return again + [(job, False) for job in fleet.queue.snapshot()]
+
+    def _refuse(self, jobs: _Waiting, error: Callable[[], BaseException]) -> bool:
+        """Refuse *jobs*, each with an *error* of its own; False where there are none."""
+        for job, had_begun in jobs:
+            if had_begun:
+                job.crash(error())
+            elif job.refuse(error()):
+                self._note_shell()
+        return bool(jobs)
 
     @locked
     def _note_shell(self) -> None:
@@ -152,13 +184,21 @@ class Hub:
 
     def break_pool(self, error: BrokenPoolError) -> None:
         """From now on nothing runs here: what waits is refused, idle children leave."""
-        for job in self._close_broken(error):
-            if job.refuse(self.broken_error()):
-                self._note_shell()
+        self._refuse(self._close_broken(error), self.broken_error)
         self.fleet.watchers.tell()
 
+    def _refuse_rest(self) -> None:
+        """The pool is broken: what a child gave back since then runs nowhere."""
+        if self._refuse(self._take_rest(), self.broken_error):
+            self.fleet.watchers.tell()
+
     @locked
-    def _close_broken(self, error: BrokenPoolError) -> list[JobSink]:
+    def _take_rest(self) -> _Waiting:
+        self.fleet.wanted = 0
+        return self._waiting()
+
+    @locked
+    def _close_broken(self, error: BrokenPoolError) -> _Waiting:
         fleet = self.fleet
         if fleet.broken is None:
             fleet.broken = error
@@ -166,7 +206,7 @@ class Hub:
         fleet.wanted = 0
         for child in fleet.children.values():
             fleet.take_back(child)
-        return fleet.queue.snapshot()
+        return self._waiting()
 
     def broken_error(self) -> BrokenPoolError:
         """Return a new error for who waits for a job of a pool that is broken."""

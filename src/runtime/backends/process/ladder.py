@@ -48,7 +48,7 @@ class Ladder:
         if grace == 0:
             self._climb(child, number, 1)
         else:
-            child.send_signal(TOKEN_SIGNAL)
+            self._ask(child)
             if grace is not None:
                 self._wait(child, number, 0, grace)
         self.hub.dispatch()  # what was behind it goes to others
@@ -60,13 +60,20 @@ class Ladder:
             if not any(one is job for _, one in child.in_flight):
                 continue
             fleet.take_back(child)
-            for number, one in child.in_flight:
-                if one is job:
-                    child.page.words[CANCELLED] = number
-                    if child.state is ChildState.BUSY:
-                        child.advance(ChildEvent.ABANDON)
-                    return child, number
+            if not child.in_flight or child.in_flight[-1][1] is not job:
+                return None  # it never began, or has ended: one behind it has begun
+            number = child.in_flight[-1][0]
+            child.page.words[CANCELLED] = number
+            if child.state is ChildState.BUSY:
+                child.advance(ChildEvent.ABANDON)
+            return child, number
         return None
+
+    @locked
+    def _ask(self, child: Child) -> None:
+        """Under the lock the child's descriptor cannot become another one's."""
+        if child.state is not ChildState.DEAD:
+            child.send_signal(TOKEN_SIGNAL)
 
     @locked
     def _forget(self, job: JobSink) -> None:
@@ -79,23 +86,27 @@ class Ladder:
     def _wait(self, child: Child, number: int, rung: int, grace: float) -> None:
         collector = self.hub.collector
         child.cancel_timer()
-        child.timer = self.hub.deadlines.add_in(
-            grace, lambda: collector.ask(lambda: self._climb(child, number, rung))
-        )
+        try:
+            child.timer = self.hub.deadlines.add_in(
+                grace, lambda: collector.ask(lambda: self._climb(child, number, rung))
+            )
+        except RuntimeError:  # no thread is to be had that would wait
+            self._climb(child, number, rung)
 
     def _climb(self, child: Child, number: int, rung: int) -> None:
         """Send the signal of *rung*, unless the job has come to its end."""
-        if not self._must_end(child, number):
+        if not self._end(child, number, _RUNGS[rung]):
             return
-        child.send_signal(_RUNGS[rung])
         if rung + 1 < len(_RUNGS):
             self._wait(child, number, rung + 1, self.hub.settings.grace or 0.0)
 
     @locked
-    def _must_end(self, child: Child, number: int) -> bool:
+    def _end(self, child: Child, number: int, how: signal.Signals) -> bool:
+        # The last one, for what came before it may have ended without having been heard of.
         if child.state is ChildState.DEAD or not child.in_flight:
             return False
-        if child.in_flight[0][0] != number:
+        if child.in_flight[-1][0] != number:
             return False
         child.is_dying = True
+        child.send_signal(how)
         return True

@@ -73,10 +73,10 @@ class Nursery:
         fleet = self._fleet
         if not fleet.wanted:
             return None
-        fleet.wanted -= 1
-        if fleet.closing and not fleet.again and fleet.queue.is_empty():
+        if fleet.closing and fleet.queue.is_empty() and not fleet.again:
             fleet.wanted = 0
             return None
+        fleet.wanted -= 1
         self._next += 1
         return self._next
 

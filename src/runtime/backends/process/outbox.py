@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from errno import EBADF
 from itertools import islice, repeat, starmap
 from typing import TYPE_CHECKING, Final
 
@@ -65,25 +66,51 @@ class Outbox:
             if not taken:
                 return
             try:
-                self._write()
-            except BlockingIOError:
-                self.is_blocked = True
-            except OSError:  # it is gone, and what reads from it will notice
-                self.is_closed = True
+                has_room = self._try_to_write()
             finally:
                 self._gate.release()
-            if self.is_blocked:
+            if not has_room:
                 self._when_full()
 
+    def _try_to_write(self) -> bool:
+        """Needs the gate. False where the socket is full."""
+        try:
+            if not self.is_closed:
+                self._write()
+        except BlockingIOError:
+            self.is_blocked = True
+            return False
+        except OSError as error:
+            self._give_up(error)
+        return True
+
+    def _give_up(self, error: OSError) -> None:
+        """Needs the gate. Most likely it is gone, and what reads from it will notice."""
+        if error.errno == EBADF and self._descriptors:
+            # Closed by now, so nobody wants the job any more. Its frame goes without them: what
+            # reads it takes it as one that was taken back, or asks for it again.
+            self._descriptors = ()
+        else:
+            self.is_closed = True
+
     def resume(self) -> None:
-        """The socket is writable again."""
+        """The socket may be writable again."""
         self.is_blocked = False
         self.flush()
 
     def close(self) -> None:
-        """Drop what waits. The socket is the caller's."""
+        """Write no more; nobody is at it when this returns. The socket is the caller's.
+
+        To be called without the pool's lock: who writes may be stopped by a signal handler
+        that wants it.
+        """
         self.is_closed = True
-        self._parts.clear()
+        with self._gate:
+            return
+
+    def abandon(self) -> None:
+        """As `close`, in a forked child: whoever was writing is not here."""
+        self.is_closed = True
 
     def _write(self) -> None:
         """Write until nothing is left, or the socket is full. Needs the gate."""
