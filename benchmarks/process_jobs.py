@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import time
@@ -66,8 +67,9 @@ def hold(folder: str, name: str) -> int:
     """Leave this process's id in *folder* as *name*; stay until the file of release is there."""
     _leave(folder, name, str(os.getpid()))
     end = time.monotonic() + PATIENCE
-    while RELEASE not in os.listdir(folder) and time.monotonic() < end:
-        time.sleep(A_LOOK)
+    with contextlib.suppress(FileNotFoundError):  # the whole folder is gone: released as well
+        while RELEASE not in os.listdir(folder) and time.monotonic() < end:
+            time.sleep(A_LOOK)
     return os.getpid()
 
 

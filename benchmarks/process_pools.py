@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ("KINDS", "WORKERS", "Children", "Kind", "all_children", "kind_of", "sides_of", "why_not")
 
 WORKERS = 2
+A_WHILE = 10.0  # seconds: only a job that is lost takes longer
 
 
 class Children(Protocol):
@@ -56,6 +57,7 @@ class Submitted:
         self.bare = bare
         self.submit = submit
         self.wait = methodcaller(wait)
+        self.wait_a_while = methodcaller(wait, timeout=A_WHILE)
 
     def trip(self, func: Callable[[], Any]) -> object:
         """See `Children`."""

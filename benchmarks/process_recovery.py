@@ -71,11 +71,16 @@ def kill(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
 
 
+def ask(children: Children) -> object:
+    """Return the id of the process that serves next; an error where none does for long."""
+    return children.wait_a_while(children.submit(os.getpid, ()))
+
+
 def read(name: str, children: Children, ticket: object) -> None:
     """Look at the error of a job whose child was killed; multiprocessing's never comes."""
     if name != "multiprocessing.Pool":
         with contextlib.suppress(Exception):
-            children.wait(ticket)
+            children.wait_a_while(ticket)
 
 
 # ---- C6: killed from outside ------------------------------------------------------------------
@@ -94,10 +99,10 @@ def _recover(name: str) -> float:
         victim, bystander = place.pid("killed"), place.pid("other")
         begin = perf_counter()
         kill(victim)
-        server = children.call(os.getpid)
+        server = ask(children)
         cost = perf_counter() - begin
         place.release()
-        if children.wait(other) != bystander or server in (victim, bystander):
+        if children.wait_a_while(other) != bystander or server in (victim, bystander):
             raise RuntimeError("the other job was disturbed")
         read(name, children, killed)
     return cost
@@ -130,10 +135,10 @@ def start_of_a_child(size: int) -> float:
             first = children.submit(hold, (place.folder, "first"))
             place.pid("first")
             begin = perf_counter()
-            children.call(os.getpid)
+            ask(children)
             costs.append(perf_counter() - begin)
             place.release()
-            children.wait(first)
+            children.wait_a_while(first)
     return median(costs)
 
 
@@ -152,7 +157,7 @@ def _pause(name: str) -> float:
         for number, ticket in enumerate(tickets):
             if number == KILL_AFTER:
                 kill(victim)
-            children.wait(ticket)
+            children.wait_a_while(ticket)
             times.append(perf_counter())
         read(name, children, killed)
         return max(after - before for before, after in pairwise(times)) - SHORT
@@ -194,15 +199,15 @@ def _stop(children: Children, place: Meeting, by: str, until: str) -> float:
         future.cancel()
     cost = 0.0
     if until == "served":
-        if children.call(os.getpid) in (looper, bystander):
+        if ask(children) in (looper, bystander):
             raise RuntimeError("the loop's process was to end")
         cost = perf_counter() - begin
     with contextlib.suppress(Exception, CancelledError):
-        future.result()
+        children.wait_a_while(future)
     cost = cost or perf_counter() - begin
     place.release()
-    children.wait(holder)
-    children.call(os.getpid)
+    children.wait_a_while(holder)
+    ask(children)
     return cost
 
 
