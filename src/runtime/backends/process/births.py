@@ -68,7 +68,7 @@ class Births:
             undo.pop_all()  # they are the child's from here on
             undo.callback(child.close)
             pipes = self._pipes(undo, after)
-            child.outbox.put((frame(FrameType.PLAN, 0, self._plans.make()), ()))
+            child.outbox.put((frame(FrameType.PLAN, 0, self._plans.make()), (), None))
             self._source.start(
                 number, ChildFds(theirs.fileno(), page, lifeline, pipes[0][1], pipes[1][1])
             )

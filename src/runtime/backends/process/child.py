@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import threading
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +20,7 @@ from runtime.backends.process.page import REVOKED, STARTED, Page, fence
 from runtime.backends.process.parcel import job_frame
 from runtime.backends.process.unpacking import KnownFunctions
 from runtime.backends.process.wire import FrameReader
+from runtime.locking import taking
 
 if TYPE_CHECKING:
     import socket
@@ -58,7 +60,9 @@ class Child:
 
     __slots__ = (
         "_begun",
+        "_lock",
         "_put_back",
+        "_taking",
         "born_at",
         "cost",  # seconds that a job takes here, lately; None before the first
         "depth",  # how many jobs it may have at once; protected by the pool's lock
@@ -104,6 +108,8 @@ class Child:
     ) -> None:
         self._put_back = put_back
         self._begun = begun
+        self._lock = threading.RLock()  # guards pidfd, pid and ends
+        self._taking = taking(self._lock)
         self.number = number
         self.sock = sock
         self.page_fd = page_fd
@@ -162,16 +168,31 @@ class Child:
     # ---- the process ----------------------------------------------------------------------
 
     def send_signal(self, number: int) -> None:
-        """Send it a signal; nothing where it has ended. Any thread."""
-        if self.pid == 0:
-            if self.ends != signal.SIGKILL:
-                self.ends = number
-            return
-        with contextlib.suppress(OSError):  # it has ended
-            if self.pidfd >= 0:
-                signal.pidfd_send_signal(self.pidfd, number)
+        """Send it a signal; nothing where it has ended. Any thread.
+
+        Under a lock of its own, so that the descriptor is not closed, and perhaps another
+        child's, when it is used.
+        """
+        _ = True in self._taking  # see `runtime.locking`
+        try:
+            if self.pid == 0:
+                if self.ends != signal.SIGKILL:
+                    self.ends = number
+            elif self.pidfd >= 0:
+                with contextlib.suppress(OSError):  # it has ended
+                    signal.pidfd_send_signal(self.pidfd, number)
             elif not self.has_ended:  # pragma: no cover - only where there are no pidfds
-                os.kill(self.pid, number)
+                with contextlib.suppress(OSError):
+                    os.kill(self.pid, number)
+        finally:
+            self._lock.release()
+
+    def take_process(self, pid: int, pidfd: int) -> None:
+        """Its process is known now: *pid*, and *pidfd* where there is one."""
+        self.pidfd = pidfd
+        self.pid = pid
+        if self.ends:  # it was to end before it was there
+            self.send_signal(self.ends)
 
     def tell_output(self, stream: str, line: str) -> None:
         """Log *line*, which it printed; its present job is taken to be the one that did."""
@@ -194,10 +215,12 @@ class Child:
         self.reader.close()
         self.sock.close()
         self.page.close()
-        for fd in (self.page_fd, self.lifeline, self.pidfd):
+        with self._lock:  # see `send_signal`
+            pidfd, self.pidfd, self.has_ended = self.pidfd, -1, True
+        for fd in (self.page_fd, self.lifeline, pidfd):
             if fd >= 0:
                 os.close(fd)
-        self.page_fd = self.lifeline = self.pidfd = -1
+        self.page_fd = self.lifeline = -1
 
     # ---- jobs. Everything below needs the pool's lock -------------------------------------
 

@@ -93,7 +93,7 @@ class Farewells:
     @locked
     def let_go(self, child: Child) -> None:
         """Have *child* leave; what it has not begun goes to others. `flush` sends it."""
-        child.outbox.put((frame(FrameType.LEAVE), ()))
+        child.outbox.put((frame(FrameType.LEAVE), (), None))
         self.expect(child)
 
     @locked

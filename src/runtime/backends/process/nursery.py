@@ -119,11 +119,9 @@ class Nursery:
             if event.pidfd >= 0:
                 os.close(event.pidfd)
             return
-        child.pid, child.pidfd = event.pid, event.pidfd
+        child.take_process(event.pid, event.pidfd)
         if event.pidfd >= 0:
             self.hub.collector.listen(event.pidfd, lambda _: self.deaths.on_death(child))
-        if child.ends:
-            child.send_signal(child.ends)
 
     def _failed(self, event: Failed, lost: Lost | None) -> None:
         """The source could not start this child."""

@@ -16,7 +16,7 @@ import threading
 from collections import deque
 from errno import EBADF
 from itertools import islice, repeat, starmap
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from runtime.backends.process.wire import rights
 from runtime.locking import trying
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = ("Outbox",)
+
+# The bytes of a frame, the descriptors that go with it, and what keeps those open.
+Part: TypeAlias = tuple[bytes, tuple[int, ...], object]
 
 _JOINED: Final = 1 << 17  # frames are written together up to about so many bytes
 
@@ -38,19 +41,20 @@ class Outbox:
         when_full: Called when the socket takes no more: then `resume` is due once it is writable.
     """
 
-    __slots__ = ("_descriptors", "_gate", "_parts", "_rest", "_sock", "_tries", "_when_full",
+    __slots__ = ("_bringer", "_gate", "_parts", "_rest", "_sock", "_tries", "_when_full",
                  "_written",
                  "is_blocked", "is_closed", "put")  # fmt: skip
 
     def __init__(self, sock: socket.socket, when_full: Callable[[], object]) -> None:
         self._sock = sock
         self._when_full = when_full
-        self._parts: deque[tuple[bytes, tuple[int, ...]]] = deque()
+        self._parts: deque[Part] = deque()
         self.put = self._parts.append
         self._gate = threading.Lock()  # whoever has it writes; guards what follows
         self._tries = trying(self._gate)
         self._rest = memoryview(b"")  # what is being written
-        self._descriptors: tuple[int, ...] = ()  # that go with the first byte of it
+        # The frame whose descriptors go with the first byte of that; keeps them open until then.
+        self._bringer: Part | None = None
         self._written: list[int] = []  # what was written of _rest, call by call
         self.is_blocked = False  # the socket is full; set and unset with the gate
         self.is_closed = False
@@ -86,10 +90,10 @@ class Outbox:
 
     def _give_up(self, error: OSError) -> None:
         """Needs the gate. Most likely it is gone, and what reads from it will notice."""
-        if error.errno == EBADF and self._descriptors:
+        if error.errno == EBADF and self._bringer is not None:
             # Closed by now, so nobody wants the job any more. Its frame goes without them: what
             # reads it takes it as one that was taken back, or asks for it again.
-            self._descriptors = ()
+            self._bringer = None
         else:
             self.is_closed = True
 
@@ -119,9 +123,9 @@ class Outbox:
             if not self._rest and not self._next():
                 return
             # Into C once: no signal handler runs between the write and the note of it.
-            if self._descriptors:
+            if self._bringer is not None:
                 self._written.extend(
-                    map(self._sock.sendmsg, ((self._rest,),), (rights(self._descriptors),))
+                    map(self._sock.sendmsg, ((self._rest,),), (rights(self._bringer[1]),))
                 )
             else:
                 self._written.extend(map(self._sock.send, (self._rest,)))
@@ -130,28 +134,28 @@ class Outbox:
         """Take account of what was written. An interrupt in here changes nothing for the next."""
         if self._written:
             rest = self._rest[self._written[0] :]
-            self._descriptors, self._rest, self._written = (), rest, []
+            self._bringer, self._rest, self._written = None, rest, []
 
     def _next(self) -> bool:
         """Take the next frames; those that bring descriptors go alone."""
         parts = self._parts
         if not parts:
             return False
-        data, descriptors = parts[0]
-        if descriptors or len(parts) == 1:  # the usual case
-            rest = memoryview(data)
-            self._descriptors, self._rest = descriptors, rest
+        part = parts[0]
+        if part[1] or len(parts) == 1:  # the usual case
+            rest = memoryview(part[0])
+            self._bringer, self._rest = part if part[1] else None, rest
             parts.popleft()
             return True
-        batch, size = [data], len(data)
-        for data, brings in islice(parts.copy(), 1, None):
-            if brings or size > _JOINED:
+        batch, size = [part[0]], len(part[0])
+        for part in islice(parts.copy(), 1, None):
+            if part[1] or size > _JOINED:
                 break
-            batch.append(data)
-            size += len(data)
+            batch.append(part[0])
+            size += len(part[0])
         rest = memoryview(b"".join(batch))
         drop = starmap(parts.popleft, repeat((), len(batch)))
         # Nothing is called between the next line and the dropping, which is one call into C.
-        self._descriptors, self._rest = (), rest
+        self._bringer, self._rest = None, rest
         deque(drop, maxlen=0)
         return True

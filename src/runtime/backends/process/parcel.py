@@ -17,6 +17,7 @@ from runtime.backends.process.wire import HEADER, VERSION, FrameType
 
 if TYPE_CHECKING:
     from runtime.backends.base import JobSink
+    from runtime.backends.process.outbox import Part
     from runtime.backends.process.packing import Packed
     from runtime.backends.process.unpacking import KnownFunctions
 
@@ -53,10 +54,8 @@ class Parcel:
         self.is_bare = False
 
 
-def job_frame(
-    number: int, job: JobSink, known: KnownFunctions, deadline: float | None
-) -> tuple[bytes, tuple[int, ...]]:
-    """Return the frame that asks for *job*, and the descriptors that go with it.
+def job_frame(number: int, job: JobSink, known: KnownFunctions, deadline: float | None) -> Part:
+    """Return the frame that asks for *job*, with the descriptors that it brings.
 
     Args:
         number: Of the job, for this child.
@@ -102,4 +101,4 @@ def job_frame(
     )
     if name or function or context or call or carried:
         head = b"".join((head, name, function, context, call, carried))
-    return head, descriptors
+    return head, descriptors, attachment
