@@ -111,7 +111,7 @@ class WorkerStartupError(FactsError, BrokenPoolError):
     ) -> None:
         where = "" if pid is None else f" (process {pid})"
         super().__init__(
-            f"{pool} cannot run jobs: {what}{where}; "
+            f"{pool} is broken: {what}{where}; "
             "correct what its processes do before their first job, and make a new pool"
             + _block(remote_traceback)
         )

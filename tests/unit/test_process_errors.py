@@ -73,9 +73,7 @@ def test_a_broken_pool_tells_why() -> None:
 
     assert isinstance(startup, BrokenPoolError)
     assert isinstance(budget, BrokenPoolError)
-    assert "pool 'p' cannot run jobs: its initializer raised ValueError: no (process 5)" in str(
-        startup
-    )
+    assert "pool 'p' is broken: its initializer raised ValueError: no (process 5)" in str(startup)
     assert "more than 3 of its processes died within 10.0s" in str(budget)
     assert str(budget).endswith("the ends:\n  process 5 exited with code 1")
 

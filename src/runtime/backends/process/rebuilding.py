@@ -89,8 +89,10 @@ def take_apart(error: BaseException) -> Parts:
     state = {key: value for key, value in field_of(error, "__dict__").items() if key != "__notes__"}
     if kind is CancelRequestedError and not is_plain(state.get("reason")):
         state["reason"] = None  # the scope that asked is of that process alone
-    is_group = isinstance(error, BaseExceptionGroup)  # its message and members are fields
-    return Parts(() if is_group else field_of(error, "args"), fields, state)
+    args = field_of(error, "args")
+    if isinstance(error, BaseExceptionGroup):  # its message and members are fields
+        args = ("list",) if list in map(type, args[1:2]) else ()
+    return Parts(args, fields, state)
 
 
 def put_together(
@@ -116,7 +118,8 @@ def put_together(
     base = next(c for c in kind.__mro__ if not c.__flags__ & _HEAP_TYPE)
     make = cast("Callable[..., BaseException]", base.__new__)  # typed for each class apart
     if issubclass(base, BaseExceptionGroup):
-        error = make(kind, message, tuple(members))
+        as_given = list if parts.args == ("list",) else tuple  # in its args
+        error = make(kind, message, as_given(members))
     else:
         error = make(kind)  # without arguments: by these, OSError chooses one of its subclasses
         vars(BaseException)["args"].__set__(error, parts.args)
