@@ -22,6 +22,7 @@ from runtime.async_runtime.coroutines import as_pollable, is_coroutine
 from runtime.async_runtime.driven import DrivenTask
 from runtime.async_runtime.driving import DrivingLoop
 from runtime.async_runtime.future import Future, forget
+from runtime.async_runtime.staying import stays_here
 from runtime.async_runtime.task import TaskLike
 from runtime.async_runtime.waker import NOOP
 from runtime.clock import SYSTEM_CLOCK, Clock, SteppedClock, check_timeout
@@ -70,6 +71,8 @@ class Executor(DrivingLoop):
     Any number of executors may live in one thread or process. Nothing global is made: no
     thread, no signal handler, no exit hook. `close` it, or use it as a context manager.
     """
+
+    __reduce__ = stays_here
 
     def __init__(
         self,

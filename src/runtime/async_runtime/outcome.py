@@ -22,6 +22,7 @@ from runtime.async_runtime.foreign import await_elsewhere, is_refusal
 from runtime.async_runtime.future import Future
 from runtime.async_runtime.poll import PENDING, Poll
 from runtime.async_runtime.running import FREE_THREADED, full_fence, running
+from runtime.async_runtime.staying import stays_here
 from runtime.async_runtime.waiters import CallbackWaker, ThreadWaker, wake_each
 from runtime.async_runtime.waker import NOOP
 from runtime.clock import check_timeout
@@ -64,6 +65,7 @@ class OutcomeFuture(Future[T]):
     _value: Any  # Any: a T or a Failure, told apart by _outcome
     _waiters: list[Any] | None  # Any: a Wakeable; the promise keeps its claim token here too
     _crowd: dict[Wakeable, None] | None
+    __reduce__ = stays_here
 
     # ---- polling and awaiting -------------------------------------------------------------
 

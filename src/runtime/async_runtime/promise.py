@@ -21,6 +21,7 @@ from runtime.async_runtime.outcome import (
 )
 from runtime.async_runtime.poll import PENDING, Poll
 from runtime.async_runtime.running import FREE_THREADED, full_fence, running
+from runtime.async_runtime.staying import stays_here
 from runtime.async_runtime.waiters import log_wake_error
 from runtime.errors import BrokenPromiseError, CancellationError, InvalidStateError
 
@@ -157,6 +158,8 @@ class Promise(Generic[T]):
     """
 
     __slots__ = ("__weakref__", "_future")
+
+    __reduce__ = stays_here
 
     def __init__(self) -> None:
         self._future: PromiseFuture[T] = PromiseFuture()

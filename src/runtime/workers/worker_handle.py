@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from runtime.async_runtime.promise import Promise
 from runtime.async_runtime.reports import log_unhandled
+from runtime.async_runtime.staying import stays_here
 from runtime.clock import SYSTEM_CLOCK, check_timeout
 from runtime.errors import CancellationError
 from runtime.workers.checks import check_name
@@ -220,6 +221,8 @@ class WorkerHandle(Generic[T]):
     def cancel(self) -> bool:
         """Settle as cancelled, at once; False: it was over already. See `outcome`."""
         return self._job.cancel()
+
+    __reduce__ = stays_here
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, WorkerHandle) and other._job is self._job

@@ -23,6 +23,7 @@ from runtime.workers.current import running_job
 from runtime.workers.lifetime import adopt
 from runtime.workers.pool_backends import BackendOptions, default_max_workers, make_backend
 from runtime.workers.pool_core import PoolCore
+from runtime.workers.pool_elsewhere import find_pool, token_of
 from runtime.workers.pool_state import PoolEvent, PoolState, next_state
 from runtime.workers.spawning import JobMaker, refuse
 
@@ -311,6 +312,10 @@ class WorkerPool(JobMaker):
     ) -> None:
         self.shutdown(wait=False, cancel_pending=error is not None)
         await self._closed_future()
+
+    def __reduce__(self) -> tuple[object, tuple[bytes, str]]:
+        """In another process it is a `PoolElsewhere`; copied here, it is itself."""
+        return find_pool, (token_of(self), self.name)
 
     def __repr__(self) -> str:
         return f"<WorkerPool {self.name!r} {self._state.value}, {self.max_workers} worker(s)>"
