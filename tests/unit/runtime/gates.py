@@ -27,11 +27,15 @@ class Gate(Generic[T]):
     def __call__(self) -> T:
         """Run as the job."""
         self.calls += 1
-        self._begun.set()
+        self.tell_begun()
         assert self._opened.wait(GUARD), "nobody opened the gate"
         if isinstance(self._result, BaseException):
             raise self._result
         return self._result  # type: ignore[no-any-return]  # see _result
+
+    def tell_begun(self) -> None:
+        """In a job of another kind: it runs."""
+        self._begun.set()
 
     def wait_begun(self) -> None:
         """Wait until the job runs."""
@@ -40,3 +44,6 @@ class Gate(Generic[T]):
     def open(self) -> None:
         """Let the job end."""
         self._opened.set()
+
+    def close(self) -> None:
+        """Give everything back: nothing here."""

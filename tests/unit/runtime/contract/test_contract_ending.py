@@ -11,6 +11,7 @@ import pytest
 from runtime.errors import CancellationError, PoolShutdownError, WorkerTimeoutError
 from runtime.testing import race
 from runtime.workers import HandleState, Outcome, Worker, WorkerPool
+from tests.unit.runtime.contract.colours import note, noted
 from tests.unit.runtime.gates import GUARD, nothing
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from runtime.async_runtime import Executor, UnhandledError
     from runtime.workers.pool_backends import BackendChoice
-    from tests.unit.runtime.contract.conftest import Held
+    from tests.unit.runtime.contract.conftest import AnyGate, Held
 
 
 def fail(*_: object) -> NoReturn:
@@ -96,26 +97,24 @@ def test_cancel_after_the_end_changes_nothing(pool: WorkerPool) -> None:
     assert future.result() == 5
 
 
-def test_a_sleeping_job_wakes_when_it_is_cancelled(choice: BackendChoice) -> None:
+def sleep_for_long(gate: AnyGate) -> None:
+    gate.tell_begun()
+    Worker.current().sleep(3600.0)
+
+
+def test_a_sleeping_job_wakes_when_it_is_cancelled(
+    hold: Callable[..., Held], make_pool: Callable[..., WorkerPool]
+) -> None:
     """And its outcome is that it stopped."""
-    pool = WorkerPool(1, backend=choice, max_abandoned=0)
-    outcomes: list[BaseException] = []
+    pool = make_pool(1, max_abandoned=0)
+    held = hold(job=sleep_for_long, on=pool)
 
-    def work() -> None:
-        for handle in pool.get_active_handles():
-            handle.cancel()
-        try:
-            Worker.current().sleep(3600.0)
-        except BaseException as error:
-            outcomes.append(error)
-            raise
-
-    future = pool.spawn(work)
+    assert held.handle.cancel() is True
+    held.end()
     pool.spawn(nothing).result(GUARD)  # on the same worker: the sleeper has returned
-    assert pool.shutdown(timeout=GUARD) is True
 
-    assert [type(error).__name__ for error in outcomes] == ["CancelRequestedError"]
-    assert future.handle.outcome is Outcome.STOPPED
+    assert held.handle.state is HandleState.CANCELLED
+    assert held.handle.outcome is Outcome.STOPPED
 
 
 def test_cancel_all_counts_what_it_ends(hold: Callable[..., Held], pool: WorkerPool) -> None:
@@ -288,9 +287,8 @@ def test_an_initializer_that_raises_breaks_the_pool_by_name(choice: BackendChoic
 
 def test_an_initializer_runs_before_the_first_job(choice: BackendChoice) -> None:
     """With its arguments."""
-    seen: list[object] = []
-    with WorkerPool(1, backend=choice, initializer=seen.append, initargs=("ready",)) as pool:
-        assert pool.spawn(lambda: list(seen)).result(GUARD) == ["ready"]
+    with WorkerPool(1, backend=choice, initializer=note, initargs=("ready",)) as pool:
+        assert pool.spawn(noted).result(GUARD) == ["ready"]
 
 
 # ---- memory -------------------------------------------------------------------------------
