@@ -17,8 +17,9 @@ PYTEST = python -m pytest
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo:  ## run the demonstration: the standard library's files through the workers
-	@PYTHONPATH="$(CURDIR)/src" $(PYTHON) -m runtime demo $(ARGS)
+# On purpose one worker process is killed half-way; the totals are the same.
+demo:  ## run the demonstration: the standard library through workers, threads and processes
+	@PYTHONPATH="$(CURDIR)/src" $(PYTHON) -m runtime demo --chaos $(ARGS)
 
 test:  ## run the tests, all but the stress runs
 	@$(IN_ENV) test $(PYTEST) $(ARGS)

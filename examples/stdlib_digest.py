@@ -2,7 +2,7 @@
 
     PYTHONPATH=src python examples/stdlib_digest.py --help
 
-The same as ``python -m runtime demo``, where it lives, so that it also works without a clone:
+What ``python -m runtime demo`` does first, where it lives, so that it also works without a clone:
 `runtime.demo.digests` has the work for one file, `runtime.demo.sweep` spawns a job for each with
 a timeout and stops cleanly on Ctrl-C, `runtime.demo.program` measures, compares and reports.
 """

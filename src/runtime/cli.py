@@ -66,7 +66,7 @@ def _make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="store_true", help="show the version, and exit")
     parser.set_defaults(action=None)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    demo = commands.add_parser("demo", help="digest the standard library on workers")
+    demo = commands.add_parser("demo", help="digest and parse the standard library on workers")
     command.add_options(demo)
     demo.set_defaults(action=command.run)
     info = commands.add_parser("info", help="show what this package finds here")
@@ -85,7 +85,7 @@ def _describe() -> Iterator[tuple[str, str]]:
     yield "platform", platform.platform()
     pool = WorkerPool()  # starts no thread
     yield "workers", f"{pool.max_workers} by default"
-    yield "backend", f"{pool.statistics().backend} by default; there are: inline, thread"
+    yield "backend", f"{pool.statistics().backend} by default; there are: inline, process, thread"
     yield "location", str(Path(runtime.__file__).resolve().parent)
 
 

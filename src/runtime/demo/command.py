@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from runtime.demo.digests import SKIPPED, stdlib_folder
-from runtime.demo.program import Demo, Settings
+from runtime.demo.program import Demo
+from runtime.demo.session import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,12 +18,13 @@ __all__ = ("DESCRIPTION", "EPILOG", "add_options", "main", "run")
 
 DESCRIPTION: Final = (
     "Read, hash (SHA-256) and compress (zlib) every file of this interpreter's standard library "
-    "on thread workers, then again in a plain loop; compare digests and time. Then run a program "
-    "in a toy language, thousands of whose tasks wait on workers. "
+    "on thread workers, then again in a plain loop; compare digests and time. Then parse every "
+    "module on process workers, and again in a plain loop; compare totals and time. Then run a "
+    "program in a toy language, thousands of whose tasks wait on workers. "
     f"Not looked into: {', '.join(SKIPPED)}."
 )
 EPILOG: Final = (
-    "Exit status: 0 all is well; 1 the two runs have different digests; 2 the command line is "
+    "Exit status: 0 all is well; 1 the two runs of a part differ; 2 the command line is "
     "wrong; 3 a file failed or took too long; 4 the guest program failed; 130 Ctrl-C."
 )
 
@@ -43,7 +45,19 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="seconds that one file may take on a worker; default: %(default)g",
     )
     parser.add_argument(
-        "--folder", type=Path, metavar="PATH", help="digest this folder, not the standard library"
+        "--folder", type=Path, metavar="PATH", help="take this folder, not the standard library"
+    )
+    parser.add_argument("--no-digests", action="store_true", help="leave the thread workers out")
+    parser.add_argument("--no-survey", action="store_true", help="leave the process workers out")
+    parser.add_argument(
+        "--tests",
+        action="store_true",
+        help="also parse the interpreter's own tests, the folder test: takes twice as long",
+    )
+    parser.add_argument(
+        "--chaos",
+        action="store_true",
+        help="kill one of the process workers half-way; its job is run again",
     )
     parser.add_argument("--no-guest", action="store_true", help="leave the toy language out")
     parser.add_argument("--quiet", action="store_true", help="say only how it ended")
@@ -56,6 +70,10 @@ def run(options: argparse.Namespace) -> int:
         workers=options.workers,
         limit=options.limit,
         timeout=options.timeout,
+        with_digests=not options.no_digests,
+        with_survey=not options.no_survey,
+        with_tests=options.tests,
+        chaos=options.chaos,
         with_guest=not options.no_guest,
         quiet=options.quiet,
     )

@@ -1,4 +1,4 @@
-"""The second part: a program in a toy language, whose thousands of tasks wait on workers.
+"""The last part: a program in a toy language, whose thousands of tasks wait on workers.
 
 Its interpreter is one of the examples, which lie beside ``src`` in a clone of the project; what is
 installed from a wheel does not have them.

@@ -1,7 +1,8 @@
 """The demonstration from its first line to its exit status.
 
-Four steps: read every file once, on workers, so that both measured runs find it in the system's
-cache; digest all on workers; digest the same in a plain loop; compare. Then the guest program.
+Its first part reads every file once, on workers, so that both measured runs find it in the
+system's cache; digests all on workers; digests the same in a plain loop; compares. Then come the
+survey on processes, and the guest program.
 Threads: for one thread, the main one where Ctrl-C is to be seen.
 """
 
@@ -9,9 +10,8 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TextIO, TypeVar, final
+from typing import TYPE_CHECKING, TextIO, TypeVar, final
 
 import runtime
 from runtime.clock import SYSTEM_CLOCK, Clock
@@ -25,41 +25,28 @@ from runtime.demo.digests import (
     find_files,
     read_chunks,
 )
-from runtime.demo.progress import Progress
-from runtime.demo.sweep import Limits, sweep
+from runtime.demo.session import (
+    DIFFERENT,
+    FAILED,
+    GUEST_FAILED,
+    OK,
+    RunInterruptedError,
+    Session,
+    Settings,
+    Verdict,
+)
+from runtime.demo.survey import Survey
+from runtime.demo.sweep import Work
 from runtime.workers import Worker, WorkerPool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from runtime.demo.digests import Reader
 
-__all__ = ("DIFFERENT", "FAILED", "GUEST_FAILED", "INTERRUPTED", "OK", "Demo", "Settings")
+__all__ = ("Demo",)
 
 T = TypeVar("T")
-
-OK: Final = 0
-DIFFERENT: Final = 1
-FAILED: Final = 3  # 2 is what argparse ends with
-GUEST_FAILED: Final = 4
-INTERRUPTED: Final = 130  # what a shell expects after Ctrl-C
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What is asked for; *timeout* (for one file) and *patience* (after Ctrl-C) are in seconds."""
-
-    folder: Path
-    workers: int | None = None
-    limit: int | None = None
-    timeout: float = 30.0
-    patience: float = 3.0
-    with_guest: bool = True
-    quiet: bool = False
-
-
-class _RunInterruptedError(Exception):
-    """Ctrl-C came while jobs ran; the message says how far they were."""
 
 
 @final
@@ -86,36 +73,36 @@ class Demo:
         package: Path | None = None,
     ) -> None:
         self._settings = settings
-        self._out = out or sys.stdout
-        self._err = err or sys.stderr
+        self._session = Session(settings, out or sys.stdout, err or sys.stderr, clock)
         self._read = read
         self._clock = clock
         self._package = package or Path(runtime.__file__).resolve().parent
-        self._progress = Progress(self._err, clock, quiet=settings.quiet)
         self._failures: list[Failure] = []
 
     def run(self) -> int:
         """Do it all; return the exit status."""
+        session, settings = self._session, self._settings
         began = self._clock.now()
         try:
-            status = self._digest_all()
-            if self._settings.with_guest:
-                status = self._run_guest() or status
-        except (KeyboardInterrupt, _RunInterruptedError) as error:
-            self._progress.end()
-            self._complain(f"interrupted{f': {error}' if str(error) else ''}")
-            return INTERRUPTED
-        words = {OK: "ok", DIFFERENT: "the digests differ", FAILED: "some files failed"}
-        verdict = words.get(status, "the guest program failed")
-        self._out.write(f"{verdict}, after {self._clock.now() - began:.1f} s\n")
-        return status
+            verdicts = []
+            if settings.with_digests:
+                verdicts.append(self._digest_all())
+            if settings.with_survey:
+                verdicts.append(Survey(session).run())
+            if settings.with_guest:
+                verdicts.append(self._run_guest())
+        except (KeyboardInterrupt, RunInterruptedError) as error:
+            return session.interrupted(error)
+        verdict = next((one for one in verdicts if one.status != OK), Verdict(OK, "ok"))
+        session.conclude(verdict.words, began)
+        return verdict.status
 
     # ---- the standard library -------------------------------------------------------------
 
-    def _digest_all(self) -> int:
+    def _digest_all(self) -> Verdict:
         folder = self._settings.folder
         names, self._failures = find_files(folder, self._settings.limit)
-        self._say([f"{report.describe_interpreter()}: {len(names):,} files below {folder}"])
+        self._session.say([f"{report.describe_interpreter()}: {len(names):,} files below {folder}"])
         names = self._warm_up(names)
         with self._pool() as pool:
             began = self._clock.now()
@@ -128,29 +115,29 @@ class Demo:
         ended = self._clock.now()
 
         totals = add_up(on_workers)
-        self._say(report.describe_totals(totals))
-        self._say(report.describe_speed(totals, crew, middle - began, ended - middle))
-        self._say(report.describe_pool(statistics))
+        self._session.say(report.describe_totals(totals))
+        self._session.say(report.describe_speed(totals, crew, middle - began, ended - middle))
+        self._session.say(report.describe_pool(statistics))
         return self._judge(differences(on_workers, in_sequence), totals.files)
 
-    def _judge(self, different: Sequence[str], files: int) -> int:
-        """Say what is wrong, if anything is; return the exit status."""
+    def _judge(self, different: Sequence[str], files: int) -> Verdict:
+        """Say what is wrong, if anything is; return the verdict."""
         for line in report.describe_failures(self._failures):
-            self._complain(line)
+            self._session.complain(line)
         if different:
             for line in report.describe_differences(different):
-                self._complain(line)
-            return DIFFERENT
+                self._session.complain(line)
+            return Verdict(DIFFERENT, "the digests differ")
         if not files:
-            self._complain(f"nothing could be read below {self._settings.folder}")
-            return FAILED
+            self._session.complain(f"nothing could be read below {self._settings.folder}")
+            return Verdict(FAILED, "some files failed")
         if self._failures:
-            self._say(
+            self._session.say(
                 [f"  both runs    identical, but for the {len(self._failures):,} that failed"]
             )
-            return FAILED
-        self._say(["  both runs    identical"])
-        return OK
+            return Verdict(FAILED, "some files failed")
+        self._session.say(["  both runs    identical"])
+        return Verdict(OK, "ok")
 
     def _warm_up(self, names: Sequence[str]) -> list[str]:
         """Read every file once; return the names of those that can be read."""
@@ -167,21 +154,13 @@ class Demo:
         size_of: Callable[[T], int],
     ) -> dict[str, T]:
         """Run *job* for each of *names*; return its results, and note failures."""
-        limits = Limits(self._settings.timeout, self._settings.patience)
-        self._progress.begin(title, len(names))
-        swept = sweep(pool, job, names, limits, self._progress, size_of)
-        self._progress.end()
+        swept = self._session.sweep(pool, title, names, Work(job, size_of))
         self._failures += swept.failures
-        if swept.interrupted:
-            left = f", and these still ran: {', '.join(swept.left)}" if swept.left else ""
-            raise _RunInterruptedError(
-                f"{len(swept.results)} of {len(names)} files were done{left}"
-            )
         return swept.results
 
     def _digest_in_sequence(self, names: Sequence[str]) -> dict[str, FileDigest]:
         found: dict[str, FileDigest] = {}
-        self._progress.begin("in sequence", len(names))
+        self._session.progress.begin("in sequence", len(names))
         for name in names:
             path = self._settings.folder / name
             try:
@@ -189,8 +168,8 @@ class Demo:
             except Exception as error:  # noqa: BLE001 - it is gone by now, for instance
                 self._failures.append(Failure.of(name, error))
             else:
-                self._progress.advance(found[name].size)
-        self._progress.end()
+                self._session.progress.advance(found[name].size)
+        self._session.progress.end()
         return found
 
     # These two run on workers: they touch nothing that changes.
@@ -218,34 +197,23 @@ class Demo:
 
     # ---- the guest ------------------------------------------------------------------------
 
-    def _run_guest(self) -> int:
+    def _run_guest(self) -> Verdict:
         program = guest.find_program(self._package)
         if program is None:
-            self._say([guest.NOT_HERE])
-            return OK
-        self._say([f"{program.name}, in a toy language whose tasks are futures:"])
+            self._session.say([guest.NOT_HERE])
+            return Verdict(OK, "ok")
+        self._session.say([f"{program.name}, in a toy language whose tasks are futures:"])
         try:
             summary = guest.run_program(program, self._write_for_guest, self._settings.workers)
         except Exception as error:  # noqa: BLE001 - whatever a guest comes to is its own affair
-            self._complain(f"  the guest program failed: {type(error).__name__}: {error}")
-            return GUEST_FAILED
-        self._say([f"  {summary}"])
-        return OK
+            self._session.complain(f"  the guest program failed: {type(error).__name__}: {error}")
+            return Verdict(GUEST_FAILED, "the guest program failed")
+        self._session.say([f"  {summary}"])
+        return Verdict(OK, "ok")
 
     def _write_for_guest(self, text: str) -> None:
         if text.strip():
-            self._say([f"  > {text.rstrip()}"])
-
-    # ---- saying ---------------------------------------------------------------------------
-
-    def _say(self, lines: Iterable[str]) -> None:
-        if not self._settings.quiet:
-            self._out.writelines(f"{line}\n" for line in lines)
-            self._out.flush()
-
-    def _complain(self, line: str) -> None:
-        self._err.write(f"{line}\n")
-        self._err.flush()
+            self._session.say([f"  > {text.rstrip()}"])
 
 
 def _size_of(digest: FileDigest) -> int:

@@ -1,11 +1,13 @@
 """How far it is, while it runs: one line that changes, or on anything but a terminal a few lines.
 
-Threads: for the one that draws; not thread-safe.
+Threads: for the one that draws; not thread-safe, but for `Progress.note`.
 """
 
 from __future__ import annotations
 
+import math
 import shutil
+from collections import deque
 from typing import TYPE_CHECKING, Final, TextIO, final
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ class Progress:
         self._total = self._done = self._size = 0
         self._began = self._drawn_at = 0.0
         self._shown = 0  # how many signs stand in the line
+        self._notes: deque[str] = deque()  # filled by any thread
 
     def begin(self, title: str, total: int) -> None:
         """Start a phase of *total* files."""
@@ -51,17 +54,29 @@ class Progress:
         self._size += size
         self.tick()
 
+    def note(self, line: str) -> None:
+        """Have *line* written at the next tick, where it does not get into the picture."""
+        self._notes.append(line)
+
     def tick(self) -> None:
         """Draw again where it is time to."""
+        if self._notes:
+            self._write_notes()
+            self._drawn_at = -math.inf if self._live else self._drawn_at
         interval = _ON_TERMINAL if self._live else _IN_LOG
         if self._clock.now() - self._drawn_at >= interval:
             self._draw()
 
     def end(self) -> None:
         """Leave the line to others. May be called twice."""
+        self._write_notes()
+
+    def _write_notes(self) -> None:
         if self._shown:
             self._write("\r" + " " * self._shown + "\r")
             self._shown = 0
+        while self._notes:
+            self._write(self._notes.popleft() + "\n")
 
     def _draw(self) -> None:
         self._drawn_at = now = self._clock.now()

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import platform
 import sys
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
+
+from runtime.demo.syntax import COMPLEX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from runtime.demo import syntax
     from runtime.demo.digests import Failure, Totals
     from runtime.scheduling.statistics import Distribution, PoolStatistics
 
@@ -19,12 +22,23 @@ __all__ = (
     "describe_interpreter",
     "describe_pool",
     "describe_speed",
+    "describe_syntax",
     "describe_totals",
     "printable",
 )
 
 _NAMED: Final = 10  # files that a list names, where there may be thousands
+_SHOWN_KINDS: Final = 5
 _MILLISECOND: Final = 1e-3
+
+
+class _Amount(Protocol):
+    """How much was worked on."""
+
+    @property
+    def files(self) -> int: ...
+    @property
+    def size(self) -> int: ...
 
 
 def describe_interpreter() -> str:
@@ -42,13 +56,39 @@ def describe_totals(totals: Totals) -> Iterator[str]:
     yield f"  SHA-256      {totals.sha256}"
 
 
+def describe_syntax(totals: syntax.Totals) -> Iterator[str]:
+    """Give the lines about what was parsed; what cannot be parsed is named."""
+    parsed = totals.files - len(totals.problems)
+    yield f"  files        {totals.files:,}: {parsed:,} parsed, {len(totals.problems):,} not"
+    for name, problem in totals.problems[:_NAMED]:
+        yield f"  not parsed   {printable(name)}: {printable(problem)}"
+    if len(totals.problems) > _NAMED:
+        yield f"  not parsed   and {len(totals.problems) - _NAMED:,} more"
+    yield f"  bytes        {totals.size:,}"
+    most = list(totals.kinds.items())[:_SHOWN_KINDS]
+    kinds = ", ".join(f"{name} {count:,}" for name, count in most)
+    number, more = sum(totals.kinds.values()), len(totals.kinds) - len(most)
+    yield f"  nodes        {number:,}: {kinds}{f', {more} more kinds' if more else ''}"
+    if totals.highest is None:
+        yield "  functions    0"
+        return
+    name, function = totals.highest
+    yield (
+        f"  functions    {totals.functions:,}, cyclomatic complexity "
+        f"{totals.complexity / totals.functions:.2f} on average, "
+        f"{totals.complex_functions:,} above {COMPLEX}"
+    )
+    where = f"{printable(name)}:{function.line}"
+    yield f"  highest      {function.complexity} in {printable(function.name)}, {where}"
+
+
 def describe_crew(workers: int) -> str:
     """Return the name of the run on workers."""
     return "on 1 worker" if workers == 1 else f"on {workers} workers"
 
 
 def describe_speed(
-    totals: Totals, crew: str, on_workers: float, in_sequence: float
+    totals: _Amount, crew: str, on_workers: float, in_sequence: float
 ) -> Iterator[str]:
     """Give the lines about the time, which is in seconds."""
     for title, seconds in ((crew, on_workers), ("in sequence", in_sequence)):
@@ -61,7 +101,10 @@ def describe_speed(
 def describe_pool(statistics: PoolStatistics) -> Iterator[str]:
     """Give the lines about what the pool counted."""
     now = statistics
-    yield f"  backend      {now.backend}, {now.max_workers} at once, {now.abandoned} abandoned"
+    died = f", {now.restarts} died and replaced" if now.restarts else ""
+    yield (
+        f"  backend      {now.backend}, {now.max_workers} at once, {now.abandoned} abandoned{died}"
+    )
     yield (
         f"  jobs         {now.done:,} done: {now.succeeded:,} succeeded, {now.failed:,} failed, "
         f"{now.timed_out:,} timed out, {now.cancelled:,} cancelled"

@@ -2,7 +2,7 @@
 
 A few tasks ("lanes") share one list of names: each takes the next one, spawns its job and awaits
 it. So there are never more jobs than lanes, a slow file holds up nobody else, and a job that
-fails or times out is noted while the others go on.
+fails or times out is noted while the others go on. One whose process died may be run again.
 Threads: the lanes run on the caller's thread, the jobs on the pool's.
 """
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 from runtime.async_runtime import Executor, Future, TaskGroup, sleep
 from runtime.demo.digests import Failure
 from runtime.demo.interrupts import Interrupts
-from runtime.errors import CancellationError
+from runtime.errors import CancellationError, WorkerCrashedError
 from runtime.workers import Worker
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from runtime.demo.progress import Progress
     from runtime.workers import WorkerPool
 
-__all__ = ("Limits", "Swept", "sweep")
+__all__ = ("Limits", "Swept", "Work", "sweep")
 
 T = TypeVar("T")
 
@@ -39,38 +39,52 @@ class Limits:
     patience: float
 
 
+@dataclass(frozen=True, slots=True)
+class Work(Generic[T]):
+    """What to do with each file.
+
+    Attributes:
+        job: Called with a name, on a worker.
+        size_of: How many bytes a result stands for.
+        again: Called instead, once, for a name whose *job* took its process with it. It must be
+            safe to do twice: how far the first one came is not known. None: that is a failure.
+    """
+
+    job: Callable[[str], T]
+    size_of: Callable[[T], int]
+    again: Callable[[str], T] | None = None
+
+
 @dataclass(slots=True)
 class Swept(Generic[T]):
-    """What became of the files; *left* are those whose job still ran when it was given up."""
+    """What became of the files; *left* are those whose job still ran when it was given up.
+
+    *crashes* are the processes that died under a job which was then run again.
+    """
 
     results: dict[str, T] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
+    crashes: list[tuple[str, WorkerCrashedError]] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
     interrupted: bool = False
 
 
 def sweep(
-    pool: WorkerPool,
-    job: Callable[[str], T],
-    names: Sequence[str],
-    limits: Limits,
-    progress: Progress,
-    size_of: Callable[[T], int],
+    pool: WorkerPool, work: Work[T], names: Sequence[str], limits: Limits, progress: Progress
 ) -> Swept[T]:
-    """Run ``job(name)`` on *pool* for each of *names*; wait for all.
+    """Do *work* on *pool* for each of *names*; wait for all.
 
     Args:
-        pool: Where they run.
-        job: Called on a worker.
+        pool: Where it is done.
+        work: See there.
         names: Worked on in this order, as far as there are workers.
         limits: See there.
         progress: Told of each file, and often in between.
-        size_of: How many bytes a result stands for.
 
     Ctrl-C: jobs that wait never run; running ones have their time (after a second Ctrl-C: none) to
     end, then are asked to stop, and not waited for. The pool is shut down.
     """
-    run = _Sweep(pool, job, names, limits, progress, size_of)
+    run = _Sweep(pool, work, names, limits, progress)
     with run.interrupts, Executor() as executor:
         executor.run_until_complete(run.run())
     return run.swept
@@ -82,21 +96,19 @@ class _Sweep(Generic[T]):
     def __init__(
         self,
         pool: WorkerPool,
-        job: Callable[[str], T],
+        work: Work[T],
         names: Sequence[str],
         limits: Limits,
         progress: Progress,
-        size_of: Callable[[T], int],
     ) -> None:
         self.swept: Swept[T] = Swept()
         self.interrupts = Interrupts()
         self._pool = pool
-        self._job = job
+        self._work = work
         self._names = names
         self._next = iter(names)  # shared by the lanes
         self._limits = limits
         self._progress = progress
-        self._size_of = size_of
         self._stopping = self._gave_up = False
 
     async def run(self) -> None:
@@ -116,28 +128,34 @@ class _Sweep(Generic[T]):
             ]
 
     async def _lane(self) -> None:
-        swept = self.swept
         for name in self._next:
             if self._stopping:
                 return
-            future = Worker.spawn(
-                self._job,
-                name=name,
-                run_timeout=self._limits.timeout,
-                args=(name,),
-                pool=self._pool,
-            )
-            try:
-                result = await future
-            except CancellationError:  # we were asked to stop: it never ran, or was given up
-                if future.handle.started_at is not None:
-                    swept.left.append(name)
-            except Exception as error:  # noqa: BLE001 - whatever a job raises belongs to its file
-                swept.failures.append(Failure.of(name, error))
-                self._progress.advance(0)
-            else:
-                swept.results[name] = result
-                self._progress.advance(self._size_of(result))
+            await self._do(name, self._work.job, self._work.again)
+
+    async def _do(
+        self, name: str, job: Callable[[str], T], again: Callable[[str], T] | None
+    ) -> None:
+        """Have *job* done for *name*, and note what became of it."""
+        swept = self.swept
+        future = Worker.spawn(
+            job, name=name, run_timeout=self._limits.timeout, args=(name,), pool=self._pool
+        )
+        try:
+            result = await future
+        except CancellationError:  # we were asked to stop: it never ran, or was given up
+            if future.handle.started_at is not None:
+                swept.left.append(name)
+        except Exception as error:  # noqa: BLE001 - whatever a job raises belongs to its file
+            if isinstance(error, WorkerCrashedError) and again and not self._stopping:
+                swept.crashes.append((name, error))
+                await self._do(name, again, None)
+                return
+            swept.failures.append(Failure.of(name, error))
+            self._progress.advance(0)
+        else:
+            swept.results[name] = result
+            self._progress.advance(self._work.size_of(result))
 
     async def _tick(self) -> None:
         """Keep the line alive while one file takes long; see that there are workers left."""

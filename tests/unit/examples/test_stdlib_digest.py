@@ -14,9 +14,10 @@ import pytest
 from examples.stdlib_digest import main
 from runtime.demo import guest
 from runtime.demo.digests import digest_file, find_files, read_chunks, stdlib_folder
-from runtime.demo.program import DIFFERENT, FAILED, GUEST_FAILED, OK, Demo, Settings
+from runtime.demo.program import Demo
 from runtime.demo.progress import Progress
 from runtime.demo.report import describe_differences, describe_pool, printable
+from runtime.demo.session import DIFFERENT, FAILED, GUEST_FAILED, OK, Settings
 from runtime.errors import CancelRequestedError
 from runtime.testing.clock import ManualClock
 from runtime.workers import WorkerPool
@@ -55,7 +56,9 @@ def demo(
 ) -> tuple[int, str, str]:
     """Run the first part; return the status, the report, and what was complained about."""
     out, err = io.StringIO(), io.StringIO()
-    settings = Settings(folder, workers=workers, timeout=timeout, with_guest=False)
+    settings = Settings(
+        folder, workers=workers, timeout=timeout, with_survey=False, with_guest=False
+    )
     status = Demo(settings, out=out, err=err, read=read).run()
     return status, out.getvalue(), err.getvalue()
 
@@ -70,7 +73,7 @@ def test_the_report_tells_what_is_there(folder: Path, capsys: pytest.CaptureFixt
         overall.update(name.encode() + b"\0" + hashlib.sha256(content).digest())
     compressed = sum(len(zlib.compress(content)) for content in CONTENTS.values())
 
-    status = main(["--folder", str(folder), "--workers", "2", "--no-guest"])
+    status = main(["--folder", str(folder), "--workers", "2", "--no-survey", "--no-guest"])
 
     report = capsys.readouterr().out
     assert status == OK
@@ -85,7 +88,9 @@ def test_the_report_tells_what_is_there(folder: Path, capsys: pytest.CaptureFixt
 
 def test_quiet_says_only_how_it_ended(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """For scripts: one line, and the exit status."""
-    status = main(["--folder", str(folder), "--workers", "2", "--no-guest", "--quiet"])
+    status = main(
+        ["--folder", str(folder), "--workers", "2", "--no-survey", "--no-guest", "--quiet"]
+    )
 
     written = capsys.readouterr()
     assert status == OK
@@ -318,6 +323,26 @@ def test_progress_on_a_terminal_is_one_line_that_changes(monkeypatch: pytest.Mon
     assert stream.getvalue().split("\r") == ["", first[:57], second[:57], " " * 57, ""]
 
 
+def test_a_note_does_not_get_into_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes the line over, and the picture goes on below it."""
+    monkeypatch.setenv("COLUMNS", "40")
+    live, log, clock = Terminal(), io.StringIO(), ManualClock()
+
+    for stream in (live, log):
+        progress = Progress(stream, clock)
+        progress.begin("reading", 2)
+        progress.note("one crashed")
+        progress.tick()
+        progress.note("and another")
+        progress.end()
+
+    line = "[------------------------] reading: 0/2"
+    assert live.getvalue() == (
+        f"\r{line}\r{' ' * 39}\rone crashed\n\r{line}\r{' ' * 39}\rand another\n"
+    )
+    assert log.getvalue() == "reading: 0/2 files, 0.0 MB, 0.0 s\none crashed\nand another\n"
+
+
 # ---- the guest --------------------------------------------------------------------------------
 
 
@@ -326,7 +351,7 @@ def test_the_guest_program_is_run_and_summed_up(folder: Path) -> None:
     """In a clone, thousands of tasks of another language wait on our workers."""
     out = io.StringIO()
 
-    status = Demo(Settings(folder, workers=2), out=out, err=io.StringIO()).run()
+    status = Demo(Settings(folder, workers=2, with_survey=False), out=out, err=io.StringIO()).run()
 
     assert status == OK
     assert "crowd.toy, in a toy language whose tasks are futures:\n  > the sum" in out.getvalue()
@@ -338,7 +363,10 @@ def test_without_a_clone_the_main_job_is_still_done(folder: Path, tmp_path: Path
     out = io.StringIO()
 
     status = Demo(
-        Settings(folder, workers=2), out=out, err=io.StringIO(), package=tmp_path / "runtime"
+        Settings(folder, workers=2, with_survey=False),
+        out=out,
+        err=io.StringIO(),
+        package=tmp_path / "runtime",
     ).run()
 
     assert status == OK
@@ -360,7 +388,7 @@ def test_a_guest_that_fails_is_told_by_the_exit_status(
     monkeypatch.setattr(guest, "find_program", lambda _: tmp_path / "a" / "b" / "c" / "crowd.toy")
     out, err = io.StringIO(), io.StringIO()
 
-    status = Demo(Settings(folder, workers=2), out=out, err=err).run()
+    status = Demo(Settings(folder, workers=2, with_survey=False), out=out, err=err).run()
 
     assert status == GUEST_FAILED
     assert "the guest program failed: ImportError: another package called examples" in (

@@ -17,7 +17,8 @@ import pytest
 import runtime
 from runtime.demo.digests import read_chunks
 from runtime.demo.interrupts import Interrupts
-from runtime.demo.program import INTERRUPTED, Demo, Settings
+from runtime.demo.program import Demo
+from runtime.demo.session import INTERRUPTED, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +51,7 @@ def ctrl_c() -> Iterator[None]:
 def demo(folder: Path, read: Reader, *, patience: float = GUARD) -> tuple[int, str, str]:
     """Run the first part on one worker; return the status, the report, and the complaints."""
     out, err = io.StringIO(), io.StringIO()
-    settings = Settings(folder, workers=1, patience=patience, with_guest=False)
+    settings = Settings(folder, workers=1, patience=patience, with_survey=False, with_guest=False)
     status = Demo(settings, out=out, err=err, read=read).run()
     return status, out.getvalue(), err.getvalue()
 
