@@ -41,7 +41,8 @@ _Reduced: TypeAlias = "tuple[Any, ...]"  # Any: a callable and arguments, as pic
 
 PROTOCOL: Final = 5
 _NEVER: Final = sys.maxsize
-_BY_VALUE: Final = b"__main__"  # in every plain pickle that refers to something of it
+# In every plain pickle that refers to something of it: the module's name, as a text of eight bytes.
+_BY_VALUE: Final = b"\x8c\x08__main__"
 _PLAIN_REFUSALS: Final = (pickle.PicklingError, AttributeError, TypeError)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
+from runtime.backends.process import pickling
 from runtime.backends.process.buffers import AttachmentWriter
 from runtime.backends.process.pickling import SplicedReader, dump, load
 from runtime.backends.process.sealed_files import is_supported
@@ -134,6 +135,22 @@ def test_what_belongs_to_main_goes_by_value() -> None:
     point, get = load(data)
 
     assert (point.x, get()) == (5, 5)
+
+
+def test_a_text_that_names_main_goes_as_the_text_that_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The path of a package's ``__main__.py`` refers to nothing, and costs no detour."""
+
+    def refuse() -> None:
+        raise AssertionError("by value")
+
+    monkeypatch.setattr(pickling, "cloud_pickler", refuse)
+
+    assert load(dump(("asyncio/__main__.py", b"__main__"), None, LIMIT)) == (
+        "asyncio/__main__.py",
+        b"__main__",
+    )
 
 
 def test_modules_by_value_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
