@@ -9,11 +9,15 @@ import pytest
 from runtime.async_runtime import Executor
 from runtime.testing import ManualClock, ScriptedBackend
 from runtime.workers import WorkerPool
+from tests.unit.runtime.far_gates import FarGate
+from tests.unit.runtime.gates import GUARD
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from typing import Any, Unpack
 
     from runtime.async_runtime import UnhandledError
+    from runtime.workers.pool_backends import PoolOptions
 
 
 @pytest.fixture
@@ -49,3 +53,41 @@ def scripted(
 def pool() -> Iterator[WorkerPool]:
     with WorkerPool(2, name="the test's pool") as made:
         yield made
+
+
+@pytest.fixture
+def new_processes() -> Iterator[Callable[..., WorkerPool]]:
+    """Make a pool of processes."""
+    made: list[WorkerPool] = []
+
+    def make(max_workers: int = 1, **options: Unpack[PoolOptions]) -> WorkerPool:
+        options.setdefault("name", "the test's processes")
+        options["backend"] = "process"
+        made.append(WorkerPool(max_workers, **options))
+        return made[-1]
+
+    yield make
+    for pool in made:
+        assert pool.shutdown(cancel_pending=True, timeout=GUARD), "children stay"
+
+
+@pytest.fixture
+def processes(
+    new_processes: Callable[..., WorkerPool], reports: list[UnhandledError]
+) -> WorkerPool:
+    """A pool of one child; what should stop is only asked."""
+    return new_processes(grace=None, on_unhandled=reports.append)
+
+
+@pytest.fixture
+def far_gate() -> Iterator[Callable[..., FarGate[Any]]]:
+    """Make a gate for jobs in other processes; all are opened in the end."""
+    made: list[FarGate[Any]] = []
+
+    def make(result: object = "through") -> FarGate[Any]:
+        made.append(FarGate(result))
+        return made[-1]
+
+    yield make
+    for gate in made:
+        gate.close()  # whoever still waits there finds nobody at the other end
