@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     from runtime.demo.session import Session, Settings
     from runtime.demo.sweep import Swept
 
-__all__ = ("Survey",)
+__all__ = ("NOT_HERE", "Survey")
+
+NOT_HERE: Final = "modules are not parsed: this version has process workers on POSIX systems only"
+_IS_SUPPORTED: Final = os.name == "posix"
 
 # Imported once, by the process that the workers are forked from, and not by each of them.
 _PRELOAD: Final = (__name__,)
@@ -57,6 +60,9 @@ class Survey:
     def run(self) -> Verdict:
         """Do it all."""
         session, settings = self._session, self._session.settings
+        if not _IS_SUPPORTED:
+            session.say([NOT_HERE])
+            return Verdict(OK, "ok")
         names, self._failures = find_files(settings.folder)
         names = [name for name in names if _is_module(name, settings)][: settings.limit]
         session.say(
