@@ -195,6 +195,14 @@ class JobSink(Protocol):
         """After `begun`: the function has returned *value*."""
         ...
 
+    def publish(self, value: object) -> bool:
+        """Do the first half of `returned`; True where `announce` is to follow."""
+        ...
+
+    def announce(self) -> None:
+        """Do the second half: wake who waits."""
+        ...
+
     def raised(self, error: BaseException) -> None:
         """After `begun`: the function has raised *error*."""
         ...

@@ -205,6 +205,11 @@ class WorkerFuture(JobRecord[T]):
         self.slot = None
 
     def returned(self, value: object) -> None:
+        """See `JobSink`."""
+        if self.publish(value):
+            self.announce()
+
+    def publish(self, value: object) -> bool:
         """See `JobSink`. As the end of `execute`."""
         self._func = self._context = None
         core, options = self._core, self._options
@@ -222,8 +227,11 @@ class WorkerFuture(JobRecord[T]):
         finally:
             core.lock.release()
         self.slot = None
-        if stands and (options is not None or self._waiters is not None or FREE_THREADED):
-            self._announce_run()
+        return stands and (options is not None or self._waiters is not None or FREE_THREADED)
+
+    def announce(self) -> None:
+        """See `JobSink`."""
+        self._announce_run()
 
     def raised(self, error: BaseException) -> None:
         """See `JobSink`."""

@@ -145,7 +145,7 @@ class Answers:
         if not frames:
             return
         answers, touched, chores, error = self._take_and_go_on(child, frames)
-        if touched or self._fleet.wanted:
+        if touched or self._fleet.wanted or self._fleet.begun:
             self.hub.send(touched, wanted=self._fleet.wanted > 0)
         for reader in child.outputs:
             reader.end_job()
@@ -190,7 +190,9 @@ class Answers:
                 self._nursery.farewells.let_go(child)
             else:
                 fleet.idle.append(child)
-        touched = fleet.give_out(child if in_flight else None) if fleet.queue or fleet.again else []
+        touched: list[Child] = []
+        if fleet.queue or fleet.again:
+            touched = fleet.give_out(child if in_flight else None)
         chores = child.state is ChildState.IDLE and (
             fleet.has_jobs_behind() or self._nursery.farewells.must_look()
         )

@@ -101,10 +101,11 @@ class Fleet:
             child.since = self.clock.now()
             child.give(job, self._deadline(job))
             touched.append(child)
-        if queue:
-            touched += self._send_ahead(asking)
         if queue or self.again:
+            touched += self._send_ahead(asking)
+        if len(self.children) + self.wanted < self.settings.max_workers:
             self._want_more()
+        if queue or self.again:
             # Until one of them answers or dies nothing changes, and then this is called again.
             self.is_full = len(self.children) + self.wanted >= self.settings.max_workers
         if self.warming:
@@ -119,7 +120,8 @@ class Fleet:
 
     def _send_ahead(self, asking: Child | None) -> list[Child]:
         queue, touched = self.queue, []
-        share = -(-len(queue) // max(len(self.children), 1))  # not all that is left to the first
+        waiting = len(queue) + len(self.again)
+        share = -(-waiting // max(len(self.children), 1))  # not all that is left to the first
         for child in self.children.values() if asking is None else (asking,):
             if child.state is not _BUSY or child.recycle is not None:
                 continue
@@ -131,7 +133,7 @@ class Fleet:
             if room <= 0:
                 continue
             for _ in range(min(room, share)):
-                job = queue.pop()
+                job = self._take_again() or queue.pop()
                 if job is None:
                     break
                 child.give(job, self._deadline(job))
@@ -160,12 +162,17 @@ class Fleet:
         return room
 
     def _want_more(self) -> None:
-        """Ask for one more child for each job that waits, up to what is allowed."""
+        """Ask for one more child for each job that waits, up to what is allowed.
+
+        A job that waits behind another one, in a child, would be better off in one of its own.
+        """
         allowed = self.settings.max_workers - len(self.children) - self.wanted
         coming = self.wanted + sum(
             child.state is ChildState.STARTING for child in self.children.values()
         )
         waiting = len(self.queue) + len(self.again)
+        for child in self.children.values():
+            waiting += max(0, len(child.in_flight) - 1)
         self.wanted += max(0, min(allowed, waiting - coming))
         self.is_used = self.is_used or self.wanted > 0
 

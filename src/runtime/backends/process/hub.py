@@ -114,17 +114,22 @@ class Hub:
 
     def rebalance(self) -> None:
         """A child has come to be idle: see whether another one has too much."""
-        if self._must_look_soon():
+        again, has_taken = self._balance()
+        if has_taken:
+            self.dispatch()
+        if again:
             try:
                 self.deadlines.add_in(SOON, self._look_again)
             except RuntimeError:  # no thread is to be had that would wait for it
                 self._look_again()
 
     @locked
-    def _must_look_soon(self) -> bool:
-        again = self.fleet.balance(at_once=False) and not self._looks_soon
+    def _balance(self) -> tuple[bool, bool]:
+        """Return whether to look again soon, and whether there is something to be given out."""
+        fleet = self.fleet
+        again = fleet.balance(at_once=False) and not self._looks_soon
         self._looks_soon = self._looks_soon or again
-        return again
+        return again, bool(fleet.idle and (fleet.queue or fleet.again))
 
     def _look_again(self) -> None:
         self._balance_at_once()

@@ -43,21 +43,28 @@ class Outcomes:
         self._data_only = hub.settings.results == "data"
 
     def settle(self, answers: list[tuple[JobSink, Frame]]) -> None:
-        """Settle what was taken. The hot path of every job: None, and nothing beside it."""
+        """Settle what was taken. The hot path of every job: None, and nothing beside it.
+
+        Of these all are settled before anybody is woken: who waits for many of them wakes once.
+        """
         settled: list[JobSink] = []
+        awaited: list[JobSink] = []
         for job, frame in answers:
             try:
                 if frame.type == FrameType.VALUE and not (
                     frame.kind & ~REPLACE_ME or frame.descriptors
                 ):
                     settled.append(job)
-                    job.returned(None)
+                    if job.publish(None):
+                        awaited.append(job)
                 else:
                     self._settle(job, frame)
             except BaseException as error:  # noqa: BLE001 - a bug of ours: the others go on
                 self._cannot_settle(job, error)
         if settled:
             self._settled(settled)
+        for job in awaited:
+            job.announce()
 
     def _cannot_settle(self, job: JobSink, error: BaseException) -> None:
         """Whoever waits for *job* is told at least that."""
