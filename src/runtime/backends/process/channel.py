@@ -1,18 +1,18 @@
 """The child's end of its socket.
 
-Threads: the main thread reads; any thread may send (it may log). A frame goes out whole: whoever
-finds nobody writing writes what waits, also what others put there meanwhile, and looks
-again after it has stopped; a signal handler that sends in the middle of a write only lines up.
+Threads: the main thread reads; any thread may send (it may log), as `outbox` tells: a signal
+handler that sends in the middle of a write only lines up, and one that raises there (a job may have
+its own) neither cuts a frame nor loses one: the next who sends goes on where that one stopped.
 Source: process-wire-spec.md, section 3; ADR-009.
 """
 
 from __future__ import annotations
 
-import threading
-from collections import deque
+from errno import EPIPE
 from typing import TYPE_CHECKING
 
-from runtime.backends.process.wire import FrameReader, frame, rights
+from runtime.backends.process.outbox import Outbox
+from runtime.backends.process.wire import FrameReader, frame
 
 if TYPE_CHECKING:
     import socket
@@ -36,8 +36,7 @@ class Channel:
         self._reader = FrameReader(sock, limit)
         self.frames: Callable[[], list[Frame]] = self._reader.frames
         self.fill: Callable[[], bool] = self._reader.fill
-        self._parts: deque[tuple[bytes, tuple[int, ...]]] = deque()
-        self._gate = threading.Lock()  # whoever has it writes
+        self._outbox = Outbox(sock, _nothing)
         self._is_ours = True  # False in a process that a job forked
 
     def send(
@@ -60,26 +59,19 @@ class Channel:
         data = frame(
             type_of_frame, number, payload, kind=kind, extra=extra, descriptors=len(descriptors)
         )
-        parts, gate = self._parts, self._gate
-        parts.append((data, descriptors))
-        while parts and gate.acquire(blocking=False):
-            try:
-                self._write()
-            finally:
-                gate.release()
-
-    def _write(self) -> None:
-        sock, parts = self._sock, self._parts
-        while parts:
-            data, descriptors = parts.popleft()
-            if not descriptors:
-                sock.sendall(data)
-                continue
-            sent = sock.sendmsg([data], rights(descriptors))
-            if sent < len(data):
-                sock.sendall(memoryview(data)[sent:])
+        outbox = self._outbox
+        outbox.put((data, descriptors, None))
+        outbox.flush()
+        if descriptors:  # the caller closes them: not before they are on their way
+            outbox.finish()
+        if outbox.is_closed:
+            raise BrokenPipeError(EPIPE, "the pool is gone, or a job has closed its descriptor")
 
     def disown(self) -> None:
         """In a process that a job forked: from now on nothing is sent or read."""
         self._is_ours = False
         self._sock.close()
+
+
+def _nothing() -> None:
+    """A socket that blocks is never full."""

@@ -18,7 +18,7 @@ from errno import EBADF
 from itertools import islice, repeat, starmap
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from runtime.backends.process.wire import rights
+from runtime.backends.process.wire import rights, without_descriptors
 from runtime.locking import trying
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Outbox:
     """The way to one child. Thread-safe.
 
     Args:
-        sock: A non-blocking stream socket.
+        sock: A stream socket; not blocking in the pool, blocking in a child.
         when_full: Called when the socket takes no more: then `resume` is due once it is writable.
     """
 
@@ -91,9 +91,9 @@ class Outbox:
     def _give_up(self, error: OSError) -> None:
         """Needs the gate. Most likely it is gone, and what reads from it will notice."""
         if error.errno == EBADF and self._bringer is not None:
-            # Closed by now, so nobody wants the job any more. Its frame goes without them: what
-            # reads it takes it as one that was taken back, or asks for it again.
-            self._bringer = None
+            # Closed by now, so the job was taken back. Its frame goes all the same, without them:
+            # the child looks at its number, and learns the function that comes with it.
+            self._bringer, self._rest = None, memoryview(without_descriptors(self._rest))
         else:
             self.is_closed = True
 
@@ -101,6 +101,13 @@ class Outbox:
         """The socket may be writable again."""
         self.is_blocked = False
         self.flush()
+
+    def finish(self) -> None:
+        """Wait until all is written. For a socket that blocks, and not in a signal handler."""
+        while (self._parts or self._rest) and not self.is_closed:
+            with self._gate:  # whoever is at it is done with it
+                pass
+            self.flush()
 
     def close(self) -> None:
         """Write no more; nobody is at it when this returns. The socket is the caller's.

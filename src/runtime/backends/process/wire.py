@@ -27,6 +27,7 @@ __all__ = (
     "FrameType",
     "frame",
     "rights",
+    "without_descriptors",
 )
 
 VERSION: Final = 1
@@ -90,6 +91,12 @@ def frame(
 def rights(descriptors: tuple[int, ...]) -> list[tuple[int, int, array.array[int]]]:
     """Return the ancillary data that passes *descriptors* on."""
     return [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))]
+
+
+def without_descriptors(data: memoryview) -> bytes:
+    """Return the frame *data* as one that brings none."""
+    version, type_of_frame, kind, _, *rest = HEADER.unpack_from(data)
+    return HEADER.pack(version, type_of_frame, kind, 0, *rest) + data[HEADER.size :]
 
 
 class FrameReader:
