@@ -195,6 +195,8 @@ class Run:
             loop._stopping = False
             if loop._littered:
                 loop._sweep()
+            if loop._parker.watcher is not None:
+                loop._parker.rest()
             loop._tell_host(
                 told_ready=self.told_ready and error is None, told_deadline=self.told_deadline
             )

@@ -176,6 +176,14 @@ class Parker:
     def close(self) -> None:
         """Give back the descriptors. Only the owner; a late signal is harmless."""
         self._on_wake = None
+        self._give_back()
+
+    def rest(self) -> None:
+        """Give back the descriptors where nobody needs them. Only the owner, after a run."""
+        if not self._host_listens and not self.is_watching:
+            self._give_back()
+
+    def _give_back(self) -> None:
         if self._pipe is not None:
             with self._host_lock:
                 pipe, self._pipe = self._pipe, None
