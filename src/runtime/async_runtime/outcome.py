@@ -18,8 +18,8 @@ import contextvars
 import threading
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
+from runtime.async_runtime.conversions import Convertible
 from runtime.async_runtime.foreign import await_elsewhere, is_refusal
-from runtime.async_runtime.future import Future
 from runtime.async_runtime.poll import PENDING, Poll
 from runtime.async_runtime.running import FREE_THREADED, full_fence, running
 from runtime.async_runtime.staying import stays_here
@@ -50,7 +50,7 @@ _FEW: Final = 32  # waiters kept in the list; more go to the dict, where removal
 _lazy = threading.RLock()  # guards only what _made does; innermost
 
 
-class OutcomeFuture(Future[T]):
+class OutcomeFuture(Convertible[T]):
     """The read side of something that is settled once. Thread-safe.
 
     Readers see the same outcome for ever; each reader of an error gets a fresh copy of it.

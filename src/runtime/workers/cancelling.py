@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from runtime.async_runtime.outcome import CANCELLED
-from runtime.workers.handle_state import HandleEvent, HandleState
+from runtime.workers.handle_state import HandleEvent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -19,12 +19,17 @@ if TYPE_CHECKING:
     from runtime.workers.job import WorkerFuture
     from runtime.workers.pool_core import PoolCore
 
-__all__ = ("cancel_each", "cancel_together")
+__all__ = ("cancel_each", "cancel_together", "cancel_waiting")
 
 
 def cancel_each(jobs: Iterable[WorkerFuture[Any]]) -> None:  # Any: of whatever type
     """Cancel all of them; raise in the end what the first callback raised that did so."""
     _do_each([job.cancel for job in jobs])
+
+
+def cancel_waiting(job: WorkerFuture[Any]) -> bool:  # Any: of whatever type
+    """Cancel *job* where it has not begun; False where it has, or is over."""
+    return cancel_together(job._core, lambda: [job], running=False) == 1
 
 
 def cancel_together(
@@ -44,7 +49,9 @@ def cancel_together(
         _ = True in core.taking
         try:
             for job in find():
-                if running or job._state == HandleState.PENDING:
+                if not running and job.slot is not None and job.is_pending():
+                    job.slot.confirm(job)  # sent ahead: it may have begun elsewhere
+                if running or job.is_pending():
                     kept += (job._func, job._context)
                     news.append(job.cancel)  # for an interrupt in the next line
                     before = job._advance(HandleEvent.CANCEL, CANCELLED)

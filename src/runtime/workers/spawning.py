@@ -160,6 +160,26 @@ class JobMaker:
             raise _refusal(job, error) from error.__cause__
         return job
 
+    def _prepare(
+        self, code: CodeType, instruction: int, func: Callable[[], T]
+    ) -> WorkerFuture[T]:
+        """Return a job that is not handed in yet: an adapter's, which first gets to know it.
+
+        *func* is not looked at: what is no function fails as the job does.
+        """
+        job = WorkerFuture(self._core, func, None, _copy_context(), code, instruction, None)
+        if this_thread.slot is not None and deadline_of(running_job()) is not None:
+            job._options = options = JobOptions()
+            options.arm(job, running_job())
+        return job
+
+    def _hand_in(self, job: WorkerFuture[Any]) -> None:  # Any: any job
+        """Run what `_prepare` gave; raises as `spawn`."""
+        try:
+            self._submit(job)
+        except BaseException as error:  # noqa: BLE001 - raised on
+            raise _refusal(job, error) from error.__cause__
+
     def submit(self, func: Callable[[], T], handle: WorkerHandle[T]) -> None:
         """Run *func* as the job of a handle that was made by hand; its promise is settled.
 
