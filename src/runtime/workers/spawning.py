@@ -160,9 +160,7 @@ class JobMaker:
             raise _refusal(job, error) from error.__cause__
         return job
 
-    def _prepare(
-        self, code: CodeType, instruction: int, func: Callable[[], T]
-    ) -> WorkerFuture[T]:
+    def _prepare(self, code: CodeType, instruction: int, func: Callable[[], T]) -> WorkerFuture[T]:
         """Return a job that is not handed in yet: an adapter's, which first gets to know it.
 
         *func* is not looked at: what is no function fails as the job does.

@@ -93,12 +93,15 @@ class ProcessBackend:
             self._refuse_late(job)
 
     def _pack(self, job: JobSink) -> None:
+        packed: Packed | None = None
         try:
+            context = self._context.pack(job.context, job) if self._context else b""
             packed = self._packer.pack(job.work, job)
-            context = self._context.pack(job.context) if self._context else b""
             if self._hub.quarantine.is_needed:
                 self._check_quarantine(packed, job)
         except BaseException as error:
+            if packed is not None:
+                packed.close()
             job.refuse(error)
             raise
         job.work = Parcel(packed, context)

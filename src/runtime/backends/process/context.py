@@ -10,9 +10,12 @@ import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 from runtime.backends.process.pickling import dump, load
+from runtime.backends.process.traveling import why_not
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from runtime.backends.process.packing import Labelled
 
 __all__ = ("ContextPacker", "set_variables")
 
@@ -36,12 +39,22 @@ class ContextPacker:
     def __bool__(self) -> bool:
         return bool(self._variables)
 
-    def pack(self, context: contextvars.Context | None) -> bytes:
-        """Return the values that *context* has of them, pickled; empty for none."""
+    def pack(self, context: contextvars.Context | None, job: Labelled) -> bytes:
+        """Return the values that *context* has of them, pickled; empty for none.
+
+        Raises:
+            UnpicklableError: a value cannot travel; the message names its variable, and *job*.
+        """
         if context is None:
             return b""
         values = [(one, context[one]) for one in self._variables if one in context]
-        return dump(values, None, _THRESHOLD) if values else b""
+        if not values:
+            return b""
+        try:
+            return dump(values, None, _THRESHOLD)
+        except (Exception, SystemExit) as error:
+            named = {f"the context variable {one.name!r}": value for one, value in values}
+            raise why_not(job.label, named, error) from error
 
 
 def set_variables(context: contextvars.Context, packed: bytes | memoryview) -> None:
