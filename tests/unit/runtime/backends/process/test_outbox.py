@@ -222,7 +222,7 @@ def test_two_threads_that_flush_leave_nothing_behind() -> None:
         box, reader = Outbox(ours, pytest.fail), other_end(theirs)
 
         def send(first: int) -> None:
-            for number in range(first, first + 200):
+            for number in range(first, first + 100):
                 put(box, number)
                 box.flush()
 
@@ -233,8 +233,8 @@ def test_two_threads_that_flush_leave_nothing_behind() -> None:
             thread.join(10)
 
         numbers = [one.number for one in read_all(reader)]
-        assert sorted(numbers) == [*range(200), *range(1000, 1200)]
-        assert [one for one in numbers if one < 1000] == list(range(200))
+        assert sorted(numbers) == [*range(100), *range(1000, 1100)]
+        assert [one for one in numbers if one < 1000] == list(range(100))
 
 
 # ---- Ctrl-C -------------------------------------------------------------------------------
