@@ -62,7 +62,8 @@ GROWTH: Final = 64 << 20  # bytes that this process may have gained in the end
 # What may become of any job while all this goes on:
 FATES: Final = (
     CancellationError, PoolShutdownError, ProtocolError, QuarantinedJobError, UnpicklableError,
-    WorkerCrashedError, WorkerStartError, WorkerTimeoutError, MemoryError, OSError, ImportError,
+    RemoteError, WorkerCrashedError, WorkerStartError, WorkerTimeoutError, MemoryError, OSError,
+    ImportError,
 )  # fmt: skip
 OWN: Final = (
     chaos_jobs.MadeToFailError, RemoteError, ResultRefusedError, UnpicklableError, SystemExit,

@@ -130,7 +130,7 @@ class Answers:
         if frame.type == FrameType.READY:
             self._nursery.ready(child)
         elif frame.type == FrameType.UNFIT:
-            self._nursery.farewells.expect(child)
+            self._nursery.expect_unfit(child)
             self.hub.loader.submit(functools.partial(self._unfit, child, frame))
         else:
             raise ProtocolError(f"a frame of unknown type {frame.type} came")

@@ -39,6 +39,7 @@ class Farewells:
         self.lock = hub.lock
         self.taking = hub.taking
         self._fleet = hub.fleet
+        self.unborn: Callable[[Child], object] = self.kill  # ends one whose start takes too long
         self._looks_at_idle = False  # protected by the pool's lock
 
     # ---- who may go -----------------------------------------------------------------------
@@ -107,7 +108,7 @@ class Farewells:
             fleet.leaving += 1
         child.advance(ChildEvent.LET_GO)
         child.is_dying = True
-        self.watch(child, _PATIENCE, self.kill)
+        self.watch(child, _PATIENCE, self._lose_patience)
 
     def flush(self) -> None:
         """Send what was lined up."""
@@ -125,6 +126,11 @@ class Farewells:
         """End *child*, whatever it does; *on_purpose*: it is not counted as a crash."""
         child.is_dying = child.is_dying or on_purpose
         child.send_signal(signal.SIGKILL)
+
+    def _lose_patience(self, child: Child) -> None:
+        self.kill(child)
+        if not child.pid:
+            self.unborn(child)
 
     def watch(self, child: Child, seconds: float, call: Callable[[Child], object]) -> None:
         """Call *call*, on the collector's thread, in *seconds*; instead of what was watched."""

@@ -77,6 +77,8 @@ class Fleet:
         self.again: deque[JobSink] = deque()
         # Jobs that have just been claimed, and whose time is to be watched outside of the lock.
         self.begun: deque[JobSink] = deque()
+        # Children that are busy with nothing, all they had being taken back: they owe a word.
+        self.silent: deque[Child] = deque()
 
     # ---- giving ---------------------------------------------------------------------------
 
@@ -123,7 +125,7 @@ class Fleet:
         waiting = len(queue) + len(self.again)
         share = -(-waiting // max(len(self.children), 1))  # not all that is left to the first
         for child in self.children.values() if asking is None else (asking,):
-            if child.state is not _BUSY or child.recycle is not None:
+            if child.state is not _BUSY or child.recycle is not None or not child.in_flight:
                 continue
             room = self._room(child)
             if asking is None:  # somebody spawns one by one: the rest goes when it answers
@@ -208,8 +210,11 @@ class Fleet:
 
     def take_back(self, child: Child) -> None:
         """Put what *child* has not begun in front of all that wait."""
-        for job in reversed(child.take_back()):
+        taken = child.take_back()
+        for job in reversed(taken):
             self.put_back(job)
+        if taken and not child.in_flight and child.state is _BUSY:
+            self.silent.append(child)
 
     def put_back(self, job: JobSink) -> None:
         """Put *job*, which was given to a child and has not begun there, in front of all."""

@@ -5,10 +5,14 @@ Source: ADR-009.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+import contextlib
+import functools
+import signal
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from runtime.async_runtime.timers import DeadlineQueue, shared_deadlines
 from runtime.backends.process.budget import Quarantine, RestartBudget
+from runtime.backends.process.child_state import ChildState
 from runtime.backends.process.collector import Collector
 from runtime.backends.process.fleet import SOON, Fleet
 from runtime.backends.process.loading import Loader
@@ -28,6 +32,8 @@ if TYPE_CHECKING:
     _Waiting: TypeAlias = list[tuple[JobSink, bool]]
 
 __all__ = ("Hub",)
+
+_SILENCE: Final = 1.0  # seconds that a child has to say that it skips a job
 
 
 class Hub:
@@ -92,12 +98,31 @@ class Hub:
         begun = self.fleet.begun
         while begun:
             begun.popleft().begun()
+        while self.fleet.silent:
+            self._watch_silent(self.fleet.silent.popleft())
         for child in touched:
             child.outbox.flush()
         if wanted:
             self.ask_for_children()
         if self.fleet.broken is not None:
             self._refuse_rest()
+
+    def _watch_silent(self, child: Child) -> None:
+        """End *child* where it does not say soon that it skips what was taken back.
+
+        One that is stopped never does: it would be a place where no job ever runs.
+        """
+        with contextlib.suppress(RuntimeError):  # without a thread that watches, it has no limit
+            child.cancel_timer()
+            child.timer = self.deadlines.add_in(
+                _SILENCE, lambda: self.collector.ask(functools.partial(self._end_silent, child))
+            )
+
+    @locked
+    def _end_silent(self, child: Child) -> None:
+        if child.state is ChildState.BUSY and not child.in_flight:
+            child.is_dying = True
+            child.send_signal(signal.SIGKILL)
 
     def _catch_up(self) -> None:
         """Send all that waits to be sent: somebody was interrupted before it was."""

@@ -44,9 +44,11 @@ class Nursery:
         self._source = make_source(hub.settings)
         self._births = Births(hub, self._source)
         self._next = 0  # protected by the pool's lock
+        self._unfit = 0  # children whose initializer has raised
         self._hears = False  # whether the collector listens to the source
         self.farewells = Farewells(hub)
         self.deaths = Deaths(hub, self._source, self.farewells)
+        self.farewells.unborn = self._give_up_start
         hub.start_wanted = self._start_wanted
         hub.at_end = self._end
 
@@ -164,6 +166,20 @@ class Nursery:
             child.since = self.hub.clock.now()
             self._fleet.idle.append(child)
 
+    def expect_unfit(self, child: Child) -> None:
+        """The child's initializer has raised; `unfit` follows when it is known what.
+
+        That may be never, for the error may hang when it is rebuilt: then so many must do.
+        """
+        self.farewells.expect(child)
+        self._unfit += 1
+        settings = self.hub.settings
+        if self._unfit > settings.max_workers + settings.max_restarts:
+            what = (
+                f"its initializer raised in {self._unfit} processes, and its error cannot be read"
+            )
+            self.break_pool(WorkerStartupError(settings.name, what, pid=child.pid))
+
     def unfit(self, child: Child, error: BaseException) -> None:
         """The child's initializer has raised *error*: so it would in all others. Any thread."""
         what = f"its initializer raised {type(error).__name__}: {error}"
@@ -186,10 +202,16 @@ class Nursery:
         )
         error = WorkerStartupError(self.hub.settings.name, what, pid=child.pid or None)
         self.farewells.kill(child)
-        if not child.pid:  # not even forked: a module to preload hangs
-            self._source.abandon(child.number)
-            self.deaths.strike(child)
+        if not child.pid:
+            self._give_up_start(child)
         self.break_pool(error)
+
+    def _give_up_start(self, child: Child) -> None:
+        """*child* was not even forked and is not waited for any more: a preloaded module hangs."""
+        self._source.abandon(child.number)
+        self.deaths.strike(child)
+        self.farewells.look()
+        self._fleet.watchers.tell()
 
     # ---- the end --------------------------------------------------------------------------
 
