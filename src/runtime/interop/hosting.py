@@ -1,0 +1,280 @@
+"""A loop of asyncio in our executor: one thread serves both.
+
+A task of ours gives asyncio a turn whenever it has something to do: ``run_forever`` with a selector
+that stops the loop where it would sleep. Between turns our loop sleeps for both: on the
+selector's descriptor, and until asyncio's next timer. All of it is public in asyncio: the selector
+is an argument of `asyncio.SelectorEventLoop`, and the loop's own `call_soon` and `call_at` tell
+of calls that come between turns.
+Threads: the executor's. `HostedLoop.run` may be called from any.
+Source: interop-spec.md, section 4; ADR-012.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+import sys
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, final
+
+from runtime.async_runtime import Future, Poll, Waker, sleep, wait_readable
+from runtime.async_runtime.running import running
+from runtime.errors import InvalidStateError
+from runtime.interop.foreign import from_asyncio
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from contextvars import Context
+    from types import TracebackType
+
+    from runtime.async_runtime import Executor, TaskHandle
+    from runtime.async_runtime.descriptors import DescriptorFuture
+    from runtime.async_runtime.sleeping import SleepFuture
+    from runtime.interop.foreign_future import ForeignFuture
+
+__all__ = ("HostedLoop",)
+
+T = TypeVar("T")
+
+_ROUNDS: Final = 20  # rounds of asyncio's in one turn, before our other tasks have theirs
+_NOOP: Final = Waker.noop()
+
+
+@final
+class HostedLoop:
+    """A loop of asyncio that *executor* drives. A context manager, plain or async.
+
+    Args:
+        executor: Whose task it becomes; it is made and closed in that executor's thread.
+
+    Attributes:
+        loop: The loop. It is running, as asyncio sees it, during its turns.
+
+    Raises:
+        RuntimeError: a loop of asyncio runs in this thread already: use that one.
+        NotImplementedError: the system has no selector that can itself be waited for (Windows).
+    """
+
+    def __init__(self, executor: Executor) -> None:
+        _check_alone()
+        self._selector = _TurnSelector()
+        self._executor = executor
+        self.loop = _Loop(self._selector)
+        self._driver = _Driver(self.loop, self._selector, self._start)
+        self._task: TaskHandle[None]  # that drives it
+        self._start()
+
+    def _start(self) -> None:
+        self._task = self._executor.spawn(self._driver)
+
+    def run(self, work: Awaitable[T], *, cancel_on_abandon: bool = True) -> ForeignFuture[T]:
+        """Run *work* as a task of asyncio's; see `from_asyncio`. Thread-safe."""
+        ours = from_asyncio(work, loop=self.loop, cancel_on_abandon=cancel_on_abandon)
+        frame = sys._getframe(1)
+        ours._place = (frame.f_code, frame.f_lasti)
+        return ours
+
+    async def aclose(self) -> None:
+        """Cancel what is left in the loop, let it clean up, and close it. In a task of ours."""
+        if not self.loop.is_closed():
+            await self.run(_wind_up())
+            self._end()
+
+    def close(self) -> None:
+        """Do the same outside of a task: it drives the executor until that is done.
+
+        Raises:
+            InvalidStateError: called in a task: await `aclose` there.
+        """
+        if self.loop.is_closed():
+            return
+        if running.executor is self._executor:
+            raise InvalidStateError(f"close() of {self!r} would block its loop: await aclose()")
+        self._executor.run_until_complete(self.aclose())
+
+    def _end(self) -> None:
+        self._driver.end()
+        self._task.cancel()
+        self.loop.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        state = "closed" if self.loop.is_closed() else "open"
+        return f"<HostedLoop {state} in {self._executor!r}>"
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    """Tells of calls that are asked for between turns."""
+
+    def __init__(self, selector: _TurnSelector) -> None:
+        self.ring: Callable[[], object] = int
+        selector.stop = self.stop
+        super().__init__(selector)
+
+    def call_soon(  # type: ignore[override]  # the stub's type variables cannot be passed on
+        self,
+        callback: Callable[..., object],
+        *args: Any,  # noqa: ANN401 - as in asyncio
+        context: Context | None = None,
+    ) -> asyncio.Handle:
+        handle = super().call_soon(callback, *args, context=context)
+        self.ring()
+        return handle
+
+    def call_at(  # type: ignore[override]  # as above
+        self,
+        when: float,
+        callback: Callable[..., object],
+        *args: Any,  # noqa: ANN401 - as in asyncio
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        handle = super().call_at(when, callback, *args, context=context)
+        self.ring()
+        return handle
+
+
+class _TurnSelector(selectors.BaseSelector):
+    """The system's selector. Where the loop would sleep in it, it stops the loop instead."""
+
+    def __init__(self) -> None:
+        self._real = selectors.DefaultSelector()
+        fileno = getattr(self._real, "fileno", None)
+        if fileno is None:
+            self._real.close()
+            raise NotImplementedError("hosting asyncio needs epoll or kqueue: use from_asyncio()")
+        self.descriptor: int = fileno()
+        self.stop: Callable[[], object] = int  # the loop's
+        self.rounds = 0  # left in this turn
+        self.timeout: float | None = 0.0  # for how long the loop would have slept
+        self.rung = False  # something was asked for since
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        self.rung = False
+        self.rounds -= 1
+        found = self._real.select(0)
+        self.timeout = 0.0 if found else timeout
+        if self.rounds <= 0 or (not found and (timeout is None or timeout > 0)):
+            self.stop()
+        return found
+
+    def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:  # noqa: ANN401 - as in selectors
+        return self._real.register(fileobj, events, data)
+
+    def unregister(self, fileobj: Any) -> selectors.SelectorKey:  # noqa: ANN401 - as above
+        return self._real.unregister(fileobj)
+
+    def modify(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:  # noqa: ANN401 - as above
+        return self._real.modify(fileobj, events, data)
+
+    def get_map(self) -> Any:  # noqa: ANN401 - as above
+        return self._real.get_map()
+
+    def close(self) -> None:
+        self._real.close()
+
+
+class _Driver(Future[None]):
+    """What our executor polls: one turn of the loop for each poll, pending until the end."""
+
+    def __init__(self, loop: _Loop, selector: _TurnSelector, start: Callable[[], object]) -> None:
+        self._start = start
+        self._loop = loop
+        self._selector = selector
+        self._waker = _NOOP
+        self._readable: DescriptorFuture | None = None
+        self._timer: SleepFuture | None = None
+        self._turning = False
+        loop.ring = self._ring
+
+    def poll(self, waker: Waker = _NOOP) -> Poll[None]:
+        """Give the loop a turn, and see that *waker* is woken for the next one."""
+        self._waker = waker
+        selector = self._selector
+        before, running.executor = running.executor, None  # an ``await`` in there is asyncio's
+        self._turning, selector.rounds = True, _ROUNDS
+        try:
+            self._loop.run_forever()
+        except BaseException:
+            self._start()  # an interrupt ends this task: the loop goes on in another one
+            raise
+        finally:
+            running.executor = before
+            self._turning = False
+        if self._loop.is_closed():
+            return Poll.ready(None)
+        if selector.rung or selector.timeout == 0:
+            waker.wake()
+        else:
+            self._wait(selector.timeout)
+        return Poll.pending()
+
+    def _wait(self, seconds: float | None) -> None:
+        if self._readable is None or self._readable.done():
+            self._readable = wait_readable(self._selector.descriptor)
+        self._readable.poll(self._waker)
+        self._drop_timer()
+        if seconds is not None:
+            self._timer = sleep(seconds)
+            self._timer.poll(self._waker)
+
+    def _drop_timer(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
+
+    def _ring(self) -> None:
+        self._selector.rung = True
+        if not self._turning:
+            self._waker.wake()
+
+    def end(self) -> None:
+        """Wait for nothing any more."""
+        self._loop.ring = int
+        self._drop_timer()
+        if self._readable is not None:
+            self._readable.cancel()
+
+
+def _check_alone() -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise RuntimeError(
+        "a loop of asyncio runs in this thread already: attach() our executor to that one"
+    )
+
+
+async def _wind_up() -> None:
+    """Do in the loop what ``asyncio.run`` does at its end."""
+    loop = asyncio.get_running_loop()
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    for result in await asyncio.gather(*others, return_exceptions=True):
+        if isinstance(result, Exception):
+            loop.call_exception_handler(
+                {"message": "unhandled exception at the end of the loop", "exception": result}
+            )
+    await loop.shutdown_asyncgens()
+    await loop.shutdown_default_executor()
