@@ -215,6 +215,10 @@ class JobSink(Protocol):
         """The function reports *value* of itself."""
         ...
 
+    def expire(self) -> bool:
+        """Its deadline has passed: settle as timed out; False where it is over already."""
+        ...
+
     def refuse(self, error: BaseException) -> bool:
         """Fail without having run; False where it is over already."""
         ...

@@ -223,6 +223,8 @@ class Answers:
                 continue
             if job.is_pending():  # it began unnoticed
                 child.claim(job)
+            if self.hub.quarantine.is_needed and job.work is not None:
+                self.hub.quarantine.forgive(job.work.packed)
             answers.append((job, frame))
             child.note_cost(frame.extra * _MICROSECONDS, AHEAD, MOST_AHEAD)
             if frame.kind & REPLACE_ME:

@@ -6,7 +6,6 @@ Source: worker-api-spec.md, section 10; process-wire-spec.md; ADR-009.
 
 from __future__ import annotations
 
-import weakref
 from typing import TYPE_CHECKING, Final
 
 from runtime.backends.base import BackendCounts, Capabilities, ChildView
@@ -19,7 +18,7 @@ from runtime.backends.process.ladder import Ladder
 from runtime.backends.process.nursery import Nursery
 from runtime.backends.process.packing import Packer
 from runtime.backends.process.parcel import Parcel
-from runtime.errors import PoolShutdownError
+from runtime.errors import PoolShutdownError, UnpicklableError
 from runtime.locking import locked, taking
 
 if TYPE_CHECKING:
@@ -60,7 +59,6 @@ class ProcessBackend:
         self._context = ContextPacker(settings.context_vars)
         self._packer = Packer()
         self._begin(lock)
-        _alive.add(self)
 
     def _begin(self, lock: PoolLock) -> None:
         """Be as new, under *lock*: when made, and in a forked child."""
@@ -83,9 +81,14 @@ class ProcessBackend:
             UnpicklableError: the function or its arguments cannot travel; *job* was refused.
             QuarantinedJobError: this very call has killed too many children; as above.
         """
-        self._pack(job)
         fleet = self._fleet
+        if fleet.broken is not None:
+            self._refuse_late(job)
+        self._pack(job)
         self._push(job)
+        deadline = job.deadline
+        if deadline is not None and deadline <= self._clock.now():
+            job.expire()  # ahead of the watcher: it never begins
         if not fleet.is_full:
             self._hub.dispatch()
         # Looked at after the push: either who closes sees the job, or this does.
@@ -97,6 +100,7 @@ class ProcessBackend:
         try:
             context = self._context.pack(job.context, job) if self._context else b""
             packed = self._packer.pack(job.work, job)
+            self._check_size(packed, job)
             if self._hub.quarantine.is_needed:
                 self._check_quarantine(packed, job)
         except BaseException as error:
@@ -105,6 +109,19 @@ class ProcessBackend:
             job.refuse(error)
             raise
         job.work = Parcel(packed, context)
+
+    def _check_size(self, packed: Packed, job: JobSink) -> None:
+        most = self._settings.max_message_bytes
+        size = len(packed.function) + len(packed.call)
+        if packed.attachment is not None:
+            size += packed.attachment.size
+        if size > most:
+            raise UnpicklableError(
+                job.label,
+                f"its function and its arguments take {size} bytes",
+                reason=f"max_message_bytes={most}",
+                advice="pass less, for instance the name of a file, or allow more",
+            )
 
     @locked
     def _check_quarantine(self, packed: Packed, job: JobSink) -> None:
@@ -274,6 +291,3 @@ class ProcessBackend:
 
 def _nothing() -> None:
     """Wakes the collector."""
-
-
-_alive: Final[weakref.WeakSet[ProcessBackend]] = weakref.WeakSet()

@@ -9,7 +9,7 @@ import contextlib
 import functools
 import os
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from runtime.backends.process.child import Child
 from runtime.backends.process.collector import READ, WRITE
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ("Births",)
 
+_WORDS: Final = 32 << 20  # bytes of errors and log records, which are not the user's to limit
 _NO_PIPES = ((-1, -1), (-1, -1))
 
 
@@ -99,7 +100,7 @@ class Births:
             sock,
             page,
             lifeline,
-            limit=hub.settings.max_message_bytes,
+            limit=hub.settings.max_message_bytes + _WORDS,
             when_full=functools.partial(collector.ask, resume),
             put_back=fleet.put_back,
             begun=fleet.begun.append,

@@ -73,6 +73,11 @@ class Quarantine:
             del self._calls[next(iter(self._calls))]
         return len(history)
 
+    def forgive(self, packed: Packed) -> None:
+        """This call has come to an end in a child that lives on."""
+        self._calls.pop(_mark(packed), None)
+        self.is_needed = bool(self._calls)
+
     def check(self, packed: Packed, label: str) -> QuarantinedJobError | None:
         """Return why this call is not to be run, or None."""
         history = self._calls.get(_mark(packed), [])

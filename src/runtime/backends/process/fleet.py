@@ -252,13 +252,17 @@ class Fleet:
         )
 
     def has_ended(self) -> bool:
-        """Tell whether the fleet is closed and no child is left."""
-        return (
-            self.closing
-            and not self.children
-            and self._has_settled()
-            and (self.is_closed or not self.is_used)
-        )
+        """Tell whether the fleet is closed and no child is left.
+
+        Where functions are only asked to stop, those that do not are not waited for.
+        """
+        if not self.closing or not self._has_settled():
+            return False
+        if self.settings.grace is None and self.children:
+            return not self.queue and all(
+                child.state is ChildState.ABANDONED for child in self.children.values()
+            )
+        return not self.children and (self.is_closed or not self.is_used)
 
     def _has_settled(self) -> bool:
         """Tell whether no answer is left that somebody waits for: to load one may take for ever."""

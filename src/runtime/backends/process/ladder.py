@@ -6,6 +6,7 @@ Threads: any; the rungs are climbed on the collector's. Source: worker-api-spec.
 
 from __future__ import annotations
 
+import contextlib
 import signal
 from typing import TYPE_CHECKING, Final
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ("Ladder",)
 
+_REMIND: Final = 0.01  # seconds to the second time that it is asked
+_LONGEST_PAUSE: Final = 1.0
 _RUNGS: Final = (signal.SIGTERM, signal.SIGKILL)
 
 
@@ -48,7 +51,7 @@ class Ladder:
         if grace == 0:
             self._climb(child, number, 1)
         else:
-            self._ask(child)
+            self._ask(child, number, _REMIND)
             if grace is not None:
                 self._wait(child, number, 0, grace)
         self.hub.dispatch()  # what was behind it goes to others
@@ -70,12 +73,6 @@ class Ladder:
         return None
 
     @locked
-    def _ask(self, child: Child) -> None:
-        """Under the lock the child's descriptor cannot become another one's."""
-        if child.state is not ChildState.DEAD:
-            child.send_signal(TOKEN_SIGNAL)
-
-    @locked
     def _forget(self, job: JobSink) -> None:
         """It runs nowhere: it was about to, or was to be run again."""
         again = self.hub.fleet.again
@@ -93,20 +90,35 @@ class Ladder:
         except RuntimeError:  # no thread is to be had that would wait
             self._climb(child, number, rung)
 
-    def _climb(self, child: Child, number: int, rung: int) -> None:
-        """Send the signal of *rung*, unless the job has come to its end."""
-        if not self._end(child, number, _RUNGS[rung]):
+    def _ask(self, child: Child, number: int, pause: float) -> None:
+        """Ask, and ask again for as long as the job lasts, in longer and longer pauses.
+
+        A signal that comes when the interpreter has looked for one, and is about to wait, is
+        only seen with the next one.
+        """
+        if not self._send(child, number, TOKEN_SIGNAL):
             return
-        if rung + 1 < len(_RUNGS):
-            self._wait(child, number, rung + 1, self.hub.settings.grace or 0.0)
+        collector, longer = self.hub.collector, min(pause * 4, _LONGEST_PAUSE)
+        with contextlib.suppress(RuntimeError):  # no thread is to be had that would wait
+            self.hub.deadlines.add_in(
+                pause, lambda: collector.ask(lambda: self._ask(child, number, longer))
+            )
 
     @locked
-    def _end(self, child: Child, number: int, how: signal.Signals) -> bool:
+    def _send(self, child: Child, number: int, how: int) -> bool:
+        """Send a signal to *child*, where it still has that job; False where it has not."""
         # The last one, for what came before it may have ended without having been heard of.
         if child.state is ChildState.DEAD or not child.in_flight:
             return False
         if child.in_flight[-1][0] != number:
             return False
-        child.is_dying = True
+        child.is_dying = child.is_dying or how != TOKEN_SIGNAL
         child.send_signal(how)
         return True
+
+    def _climb(self, child: Child, number: int, rung: int) -> None:
+        """Send the signal of *rung*, unless the job has come to its end."""
+        if not self._send(child, number, _RUNGS[rung]):
+            return
+        if rung + 1 < len(_RUNGS):
+            self._wait(child, number, rung + 1, self.hub.settings.grace or 0.0)

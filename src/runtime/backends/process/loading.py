@@ -31,9 +31,6 @@ class Loader:
     """Runs calls on threads of its own, side by side. Thread-safe."""
 
     def __init__(self) -> None:
-        self._reset()
-
-    def _reset(self) -> None:
         self.lock = threading.RLock()  # guards what follows
         self.taking = taking(self.lock)
         self._queue: deque[Callable[[], object]] = deque()
@@ -107,7 +104,3 @@ class Loader:
         self._closed = True
         while self._free:
             self._free.pop().release()
-
-    def reset_after_fork(self) -> None:
-        """In a forked child: the threads are not here, and what they load is the parent's."""
-        self._reset()

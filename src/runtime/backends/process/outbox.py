@@ -15,7 +15,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from errno import EBADF
-from itertools import islice, repeat, starmap
+from itertools import repeat, starmap
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from runtime.backends.process.wire import rights, without_descriptors
@@ -155,7 +155,8 @@ class Outbox:
             parts.popleft()
             return True
         batch, size = [part[0]], len(part[0])
-        for part in islice(parts.copy(), 1, None):
+        for index in range(1, len(parts)):  # others only append meanwhile
+            part = parts[index]
             if part[1] or size > _JOINED:
                 break
             batch.append(part[0])

@@ -11,9 +11,9 @@ Source: process-wire-spec.md, section 4; ADR-009.
 
 from __future__ import annotations
 
+import fcntl
 import mmap
 import os
-import tempfile
 import threading
 from typing import Final
 
@@ -61,12 +61,17 @@ def new_page_file() -> int:
         OSError: no descriptor or no memory is to be had.
     """
     if hasattr(os, "memfd_create"):
-        fd = os.memfd_create("vela-page", os.MFD_CLOEXEC)
+        fd = os.memfd_create("vela-page", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     else:  # pragma: no cover - Linux has it
+        import tempfile  # noqa: PLC0415 - it is dear to load, and not needed on Linux
+
         with tempfile.TemporaryFile() as file:  # it has no name from the start
             fd = os.dup(file.fileno())
     try:
         os.ftruncate(fd, PAGE_SIZE)
+        if hasattr(fcntl, "F_ADD_SEALS"):
+            # Nobody can cut it under the feet of the other, who would die of SIGBUS. It may grow.
+            fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL)
     except BaseException:
         os.close(fd)
         raise
