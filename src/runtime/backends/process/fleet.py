@@ -73,6 +73,8 @@ class Fleet:
         self.leaving = 0  # children that were let go and still live
         self.recycled = 0  # children that were replaced because of age or memory
         self.idle_timer: Timer | None = None
+        self._is_giving = False  # on the thread that has the lock
+        self._must_go_on = False  # something came while it was
         # Jobs that have begun once, and are to be run again: their child died, or skipped them.
         self.again: deque[JobSink] = deque()
         # Jobs that have just been claimed, and whose time is to be watched outside of the lock.
@@ -87,7 +89,25 @@ class Fleet:
 
         Args:
             asking: The only busy child that is thought of: it has just come to have room.
+
+        Invariant: a child gets its jobs in the order of their numbers. So who comes here out of
+        a signal handler or a finalizer, in the middle of this on the same thread, gives nothing:
+        whoever is at it goes on with what they brought.
         """
+        if self._is_giving:
+            self._must_go_on = True
+            return []
+        self._is_giving = True
+        try:
+            touched = self._give(asking)
+            while self._must_go_on:
+                self._must_go_on = False
+                touched += self._give(None)
+        finally:
+            self._is_giving = False
+        return touched
+
+    def _give(self, asking: Child | None) -> list[Child]:
         queue, idle, touched = self.queue, self.idle, []
         # False before the queue is looked at: who pushes after that look sees it, and comes here.
         self.is_full = False
