@@ -162,7 +162,8 @@ class Server:
         self._words[SKIPPED] = frame.number
         for fd in frame.descriptors:
             os.close(fd)
-        kind = FrameType.BARE if frame.lost_descriptors else FrameType.SKIPPED
+        was_taken_back = self._words[REVOKED] >= frame.number
+        kind = FrameType.SKIPPED if was_taken_back else FrameType.BARE
         self._channel.send(kind, frame.number)
 
     def on_token(self, *_: object) -> None:

@@ -102,7 +102,7 @@ class ReceivedFunction:
             ProtocolError: the attachment is not what it should be.
         """
         function = self._function
-        if function is not None and not call:
+        if function is not None and not call and attachment is None:
             return function
         contents = None if attachment is None else attachment.open()
         buffers = iter(() if contents is None else contents.buffers)
@@ -112,8 +112,8 @@ class ReceivedFunction:
                 function = load(memoryview(self._body)[1:], buffers)
                 if self._body[:1] == KEPT:
                     self._function, self._body = function, b""
-            if not call:
-                return function
+            if not call and (contents is None or not contents.splices):
+                return function  # else all of its arguments are in the attachment
             part = "its arguments"
             args, kwargs = load(call, buffers, () if contents is None else contents.splices)
         except (Exception, SystemExit) as error:

@@ -37,7 +37,7 @@ def set_up() -> None:
     """An initializer."""
 
 
-# ---- starting -----------------------------------------------------------------------------
+# ---- starting -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("error", [OSError(errno.EMFILE, "too many"), WorkerStartError("no")])

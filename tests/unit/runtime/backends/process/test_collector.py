@@ -197,7 +197,7 @@ def test_in_a_forked_process_it_starts_anew(need: Need) -> None:
     ears, wake = os.pipe()
     collector._ears, collector._wake = ears, wake
     collector._requests.append(pytest.fail)
-    collector._handlers[ears] = pytest.fail
+    collector._handlers[ears] = lambda _: pytest.fail("of the parent")
 
     collector.reset_after_fork()
 

@@ -40,7 +40,7 @@ def set_up() -> None:
     """An initializer."""
 
 
-# ---- the end of a child ---------------------------------------------------------------------
+# ---- the end of a child -------------------------------------------------------------------
 
 
 def test_a_crash_fails_what_had_begun_and_gives_the_rest_to_others(bench: Bench) -> None:

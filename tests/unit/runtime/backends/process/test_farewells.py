@@ -139,7 +139,7 @@ def test_a_pool_that_never_had_a_child_closes_at_once(bench: Bench) -> None:
     assert bench.collector.requests == type(bench.collector.requests)()
 
 
-# ---- warming up -----------------------------------------------------------------------------
+# ---- warming up -------------------------------------------------------------------
 
 
 def warm(bench: Bench) -> bool:
@@ -185,7 +185,7 @@ def test_warm_up_of_a_closed_pool_is_done(bench: Bench) -> None:
     assert warm(bench)
 
 
-# ---- nobody to watch the time -----------------------------------------------------------------
+# ---- nobody to watch the time -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("way", ["add", "add_in"])
@@ -259,7 +259,7 @@ def test_in_a_forked_process_nothing_of_the_parent_s_is_left(bench: Bench) -> No
     assert bench.backend.counts().workers == 0
 
 
-# ---- the states ----------------------------------------------------------------------------------
+# ---- the states -------------------------------------------------------------------
 
 
 def test_the_dead_stay_dead_and_those_that_leave_do_not_come_back() -> None:
