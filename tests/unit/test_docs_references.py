@@ -29,6 +29,7 @@ PUBLIC = (
     "runtime.backends",
     "runtime.clock",
     "runtime.errors",
+    "runtime.interop.concurrent",
     "runtime.testing",
     "runtime.workers",
 )
