@@ -15,7 +15,7 @@ from runtime.async_runtime import sleep
 from runtime.errors import CancellationError, InvalidStateError, UnpicklableError
 from runtime.workers import Outcome, Worker, WorkerPool
 from tests.unit.runtime.gates import GUARD, nothing
-from tests.unit.runtime.workers.process_here import fail, sleep_for_long
+from tests.unit.runtime.workers.process_here import fail, sleep_for_long, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,8 +65,8 @@ def test_the_first_failure_ends_the_group(
     assert "part-1" in notes
     assert "of spawn_all failed" in notes
     assert group.futures[0].cancelled()
-    assert pool.shutdown(timeout=GUARD)  # the sleeper has been woken, and has ended
-    assert group.futures[0].handle.outcome is Outcome.STOPPED
+    sleeper = group.futures[0].handle
+    wait_until(pool, lambda: sleeper.outcome is Outcome.STOPPED)
 
 
 # ---- map ----------------------------------------------------------------------------------
