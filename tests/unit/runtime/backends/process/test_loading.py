@@ -137,11 +137,3 @@ def test_where_no_thread_can_be_had_it_is_loaded_here(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
     assert do(loader) is threading.current_thread()
-
-
-def test_in_a_forked_process_nothing_of_it_is_left(loader: Loader) -> None:
-    """Threads and what they load are the parent's."""
-    loader._count, loader._closed = 5, True
-    loader.reset_after_fork()
-    do(loader)
-    assert loader._count == 1
