@@ -243,6 +243,14 @@ class Fleet:
         else:  # it was taken to have begun: the queue would not give it out any more
             self.again.appendleft(job)
 
+    def repair(self) -> None:
+        """Whoever gave out was interrupted: a child that was to get a job has none, and is idle."""
+        for child in self.children.values():
+            if child.state is _BUSY and not child.in_flight:
+                child.advance(ChildEvent.RUN_DRY)
+            if child.state is _IDLE and child not in self.idle:
+                self.idle.append(child)
+
     def strike(self, child: Child) -> None:
         """*child* is dead: it has no place here any more."""
         if self.children.pop(child.number, None) is None:

@@ -124,8 +124,13 @@ class Hub:
             child.is_dying = True
             child.send_signal(signal.SIGKILL)
 
+    @locked
+    def _repair(self) -> None:
+        self.fleet.repair()
+
     def _catch_up(self) -> None:
         """Send all that waits to be sent: somebody was interrupted before it was."""
+        self._repair()
         for child in list(self.fleet.children.values()):
             child.outbox.resume()
         self._dispatch()

@@ -129,6 +129,11 @@ class FakeJob:
         """As told."""
         self.notes.append(value)
 
+    def expire(self) -> bool:
+        """As told."""
+        self._end("expired")
+        return True
+
     def refuse(self, error: BaseException) -> bool:
         """As told."""
         if self.state != "pending":
@@ -347,11 +352,16 @@ class Bench:
         self.collector.run()
 
     def spawn(
-        self, work: Callable[..., object] = do_nothing, *, run_timeout: float | None = None
+        self,
+        work: Callable[..., object] = do_nothing,
+        *,
+        run_timeout: float | None = None,
+        deadline: float | None = None,
     ) -> FakeJob:
         """Submit a job."""
         self._numbers += 1
         job = FakeJob(self._numbers, work, run_timeout)
+        job.deadline = deadline
         self.backend.submit(job)
         return job
 

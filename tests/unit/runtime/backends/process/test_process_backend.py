@@ -1,0 +1,143 @@
+"""What a pool asks of the process backend, and what it does where a spawn comes in between."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runtime.backends.process.child_state import ChildState
+from runtime.backends.process.parcel import HEAD
+from runtime.clock import SYSTEM_CLOCK
+from runtime.errors import UnpicklableError
+from tests.unit.runtime.backends.process.core_bench import Bench, FakeJob, bench_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runtime.backends.base import JobSink
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Bench]:
+    """A backend of two children."""
+    with bench_of(monkeypatch, **{"max_workers": 2, **getattr(request, "param", {})}) as bench:
+        yield bench
+
+
+def test_a_deadline_reaches_the_child_on_its_own_clock(bench: Bench) -> None:
+    """The pool's clock may be another one."""
+    _, peer = bench.idle(2)
+    before = SYSTEM_CLOCK.now()
+    bench.spawn(deadline=bench.clock.now() + 50.0, run_timeout=3.0)
+    peer.jobs()
+
+    _, _, deadline, run_timeout, *_ = HEAD.unpack_from(peer.frames[-1].payload)
+
+    assert before + 50.0 <= deadline <= SYSTEM_CLOCK.now() + 50.0
+    assert run_timeout == 3.0
+
+
+def test_a_job_whose_time_is_up_when_it_is_spawned_never_begins(bench: Bench) -> None:
+    """It has its outcome, and nothing is sent."""
+    _, peer = bench.idle(2)
+    job = bench.spawn(deadline=bench.clock.now())
+
+    assert job.outcomes == ["expired"]
+    assert peer.jobs() == []
+
+
+def test_the_time_of_a_job_is_watched_from_its_begin(bench: Bench) -> None:
+    """Of one that was sent ahead when it is known to have begun."""
+    peers = bench.idle(2)
+    bench.spawn()
+    first = bench.spawn(run_timeout=1.0)
+    second = bench.spawn(run_timeout=1.0)
+    assert "begun" in first.notes
+    assert second.notes == []
+
+    for peer in peers:
+        peer.answer(peer.jobs()[0])
+        bench.run()
+
+    assert "begun" in second.notes
+
+
+@pytest.mark.parametrize("bench", [{"max_message_bytes": 5000}], indirect=True)
+@pytest.mark.parametrize("size", [6000, 1 << 20])
+def test_a_job_that_is_too_large_is_refused_at_the_spawn(bench: Bench, size: int) -> None:
+    """In the frame or beside it; nothing of it is left."""
+    with pytest.raises(UnpicklableError, match="max_message_bytes=5000"):
+        bench.spawn(functools.partial(len, bytearray(size)))
+
+
+def test_a_function_that_cannot_travel_is_refused_at_the_spawn(bench: Bench) -> None:
+    """The job is told, too."""
+    lock = bench.hub.lock
+    job = FakeJob(1, lambda: lock)
+    with pytest.raises(UnpicklableError):
+        bench.backend.submit(job)
+    assert isinstance(job.outcomes[0], UnpicklableError)
+    assert bench.fleet.queue.is_empty()
+
+
+def test_a_spawn_in_the_middle_of_a_spawn_keeps_the_order_of_a_child_s_jobs(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A finalizer or a signal handler may spawn while the lock is held by its own thread."""
+    first, second = bench.idle(2)
+    inner: list[FakeJob] = []
+    take = bench.fleet._take_again
+
+    def take_and_spawn() -> JobSink | None:
+        if not inner:
+            inner.append(FakeJob(99))
+            bench.backend.submit(inner[0])
+        return take()
+
+    monkeypatch.setattr(bench.fleet, "_take_again", take_and_spawn)
+    outer = bench.spawn()
+    bench.run()
+
+    assert outer.state == inner[0].state == "running"
+    assert [first.jobs(), second.jobs()] == [[2], [2]]
+
+
+@pytest.mark.parametrize("step", ["take", "give"])
+def test_a_child_that_was_about_to_get_a_job_when_ctrl_c_came_is_not_lost(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """It has none, and is idle: the collector sees to that."""
+    bench.idle(2)
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        if step == "take":
+            patch.setattr(bench.fleet, "_take_again", interrupt)
+        else:
+            patch.setattr("runtime.backends.process.child.Child.give", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            bench.spawn()
+    bench.run()
+
+    jobs = [bench.spawn() for _ in range(2)]
+
+    assert all(bench.child(number).state is ChildState.BUSY for number in (1, 2))
+    assert any(job.state == "running" for job in jobs)
+
+
+def test_what_a_job_asks_its_slot_in_this_process_is_nothing(bench: Bench) -> None:
+    """Its function runs elsewhere."""
+    bench.idle(2)
+    job = bench.spawn()
+    child = bench.child(2)
+    assert child.job is job
+    setattr(child, "now", 5.0)  # noqa: B010 - a type checker would take it to be that
+    assert child.now is None
+    assert not child.interrupt(job)
+    child.progress(job, 1)
+    child.confirm(FakeJob(5))
+    assert child.job is job
