@@ -6,9 +6,14 @@ the ones that most programs need are here as well.
 
 from __future__ import annotations
 
-from runtime.async_runtime import Executor, Future, Promise, Runtime, block_on, sleep, timeout
-from runtime.errors import CancellationError, CancelRequestedError, WorkerRuntimeError
-from runtime.workers import Worker, WorkerFuture, WorkerHandle, WorkerPool
+from typing import TYPE_CHECKING
+
+from runtime.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from runtime.async_runtime import Executor, Future, Promise, Runtime, block_on, sleep, timeout
+    from runtime.errors import CancellationError, CancelRequestedError, WorkerRuntimeError
+    from runtime.workers import Worker, WorkerFuture, WorkerHandle, WorkerPool
 
 __all__ = (
     "CancelRequestedError",
@@ -26,3 +31,27 @@ __all__ = (
     "sleep",
     "timeout",
 )
+
+if not TYPE_CHECKING:  # a type checker knows the names from above, and no others
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "Executor": "runtime.async_runtime",
+            "Future": "runtime.async_runtime",
+            "Promise": "runtime.async_runtime",
+            "Runtime": "runtime.async_runtime",
+            "block_on": "runtime.async_runtime",
+            "sleep": "runtime.async_runtime",
+            "timeout": "runtime.async_runtime",
+            "CancellationError": "runtime.errors",
+            "CancelRequestedError": "runtime.errors",
+            "WorkerRuntimeError": "runtime.errors",
+            "Worker": "runtime.workers",
+            "WorkerFuture": "runtime.workers",
+            "WorkerHandle": "runtime.workers",
+            "WorkerPool": "runtime.workers",
+            "async_runtime": "runtime.async_runtime",
+            "errors": "runtime.errors",
+            "workers": "runtime.workers",
+        },
+    )

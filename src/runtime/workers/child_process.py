@@ -15,30 +15,24 @@ import socket
 import threading
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from runtime.async_runtime.failure import Failure
-from runtime.async_runtime.reports import log_unhandled
 from runtime.backends.base import end_forked_child, this_thread
 from runtime.backends.process import child_limits, child_logging, nesting, output
 from runtime.backends.process.channel import Channel
-from runtime.backends.process.child import TOKEN_SIGNAL
 from runtime.backends.process.failures import pack_error
 from runtime.backends.process.lifeline import arm_lifeline
 from runtime.backends.process.page import FAULTS_OFFSET, Page
-from runtime.backends.process.parcel import NEVER
 from runtime.backends.process.results import pack_result
 from runtime.backends.process.serving import Order, Server, ServerOptions, label_of
+from runtime.backends.process.stop_token import TOKEN_SIGNAL
 from runtime.backends.process.unpacking import ReceivedFunction
 from runtime.backends.process.wire import FrameType
-from runtime.clock import SYSTEM_CLOCK
-from runtime.workers.job import WorkerFuture
-from runtime.workers.options import JobOptions
-from runtime.workers.pool_core import PoolCore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from runtime.backends.base import JobSink
     from runtime.backends.interrupts import Interrupts
+    from runtime.workers.job import WorkerFuture
 
 __all__ = ("run",)
 
@@ -54,7 +48,6 @@ class _Slot:
 
     def __init__(self, channel: Channel, *, data_only: bool) -> None:
         self._data_only = data_only
-        self.core = PoolCore(SYSTEM_CLOCK, log_unhandled)
         self.channel = channel
         self.now: float | None = None
         self.forked = False
@@ -62,43 +55,38 @@ class _Slot:
         self.interrupts: Interrupts | None = None
         self._order: Order | None = None
         self._made: WorkerFuture[Any] | None = None
+        self._asked = False  # whether the job should stop
 
     # ---- what `serving` calls -------------------------------------------------------------
 
     def begin(self, order: Order, call: Callable[[], Any]) -> Callable[[], Any]:
         """See `serving.JobSlot`."""
+        self._asked = False
         self._order = order
         if not order[4]:
             return call
-        job = cast("WorkerFuture[Any]", self.job)
-        job._func = call
-        return JobOptions._interruptible(job)
+        from runtime.workers.child_job import interruptible  # noqa: PLC0415 - see there
+
+        return interruptible(cast("WorkerFuture[Any]", self.job), call)
 
     def end(self, error: BaseException | None) -> BaseException | None:
         """See `serving.JobSlot`."""
         if self.forked:
             end_forked_child(error)
         job, self._made, self._order = self._made, None, None
-        if job is None:
-            return error
-        job._ended_at = SYSTEM_CLOCK.now()
-        job._func = None
-        job.slot = None
-        if not job.is_over():  # whoever still waits for it here
-            if error is None:
-                job.complete(None)
-            else:
-                job.cancel()
-        if isinstance(job._value, Failure):
-            job._value.mark_observed()  # the pool tells its own
+        if job is not None:
+            from runtime.workers.child_job import end_job  # noqa: PLC0415 - it is loaded
+
+            end_job(job, error)
         return error
 
     def stop(self, number: int) -> None:
-        """See `serving.JobSlot`."""
+        """See `serving.JobSlot`. In a signal handler, where nothing may be imported."""
         order = self._order
         if order is None or order[0] != number:
             return
-        job = self.job
+        self._asked = True  # before the look: who makes the job meanwhile looks at this last
+        job = self._made
         if job is not None and job.cancel() and order[4]:
             self.interrupt(job)
 
@@ -111,19 +99,12 @@ class _Slot:
         if order is None:
             return None
         if self._made is None:
-            self._made = self._make(order)
-        return self._made
+            from runtime.workers.child_job import make_job  # noqa: PLC0415 - see there
 
-    def _make(self, order: Order) -> WorkerFuture[Any]:
-        _, id_, name, deadline, interrupt = order
-        options = JobOptions(interrupt=bool(interrupt))
-        if deadline != NEVER:
-            options.deadline = deadline
-            options.span = max(deadline - SYSTEM_CLOCK.now(), 0.0)
-        job: WorkerFuture[Any] = WorkerFuture(self.core, None, name, None, None, 0, options)
-        job.worker_id = id_
-        job.claim(self)
-        return job
+            self._made = job = make_job(self, order)
+            if self._asked:
+                job.cancel()
+        return self._made
 
     def interrupt(self, job: JobSink) -> bool:
         """See `SlotView`."""

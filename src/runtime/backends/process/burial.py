@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from runtime.backends.process.hub import Hub
     from runtime.errors import RestartBudgetError
 
-__all__ = ("Burial",)
+__all__ = ("Burial", "describe")
 
 
 class _Death(NamedTuple):

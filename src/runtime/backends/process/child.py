@@ -31,12 +31,7 @@ if TYPE_CHECKING:
     from runtime.backends.process.output import OutputReader
     from runtime.backends.process.relay import Relay
 
-__all__ = ("TOKEN_SIGNAL", "Child")
-
-# Sent to a child whose job should stop: its handler there sees which one, on the page.
-TOKEN_SIGNAL: Final[int] = (
-    signal.SIGRTMIN + 7 if hasattr(signal, "SIGRTMIN") else signal.SIGUSR2  # no RT on macOS
-)
+__all__ = ("Child",)
 
 _OVERHEAD: Final = 5e-6  # seconds that a child needs for a job that does nothing
 _NEW_COST: Final = 1 / 8  # the weight of the newest run time in what a job is taken to cost

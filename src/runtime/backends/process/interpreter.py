@@ -24,7 +24,14 @@ from runtime.errors import WorkerStartError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ("above_standard", "end_process", "interpreter_flags", "open_interpreter", "plan_of")
+__all__ = (
+    "above_standard",
+    "end_process",
+    "interpreter_flags",
+    "module_path",
+    "open_interpreter",
+    "plan_of",
+)
 
 _FIRST: Final = 3  # descriptors below it are the standard streams
 _MARSHAL: Final = 4  # the version that every supported interpreter reads

@@ -10,9 +10,9 @@ import contextlib
 import signal
 from typing import TYPE_CHECKING, Final
 
-from runtime.backends.process.child import TOKEN_SIGNAL
 from runtime.backends.process.child_state import ChildEvent, ChildState
 from runtime.backends.process.page import CANCELLED
+from runtime.backends.process.stop_token import TOKEN_SIGNAL
 from runtime.locking import locked
 
 if TYPE_CHECKING:

@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from runtime.backends.process.buffers import AttachmentWriter
 from runtime.backends.process.pickling import dump, load
-from runtime.backends.process.plain import INT_LIMIT, NotPlainError, encode
-from runtime.backends.process.plain_reading import decode
 from runtime.backends.process.sealed_files import AttachmentRefusedError, is_supported
 from runtime.backends.process.traveling import reason_of, why_not
 from runtime.errors import ProtocolError, ResultRefusedError, UnpicklableError
@@ -43,6 +41,7 @@ class Kind:
 
 
 _INT: Final = Struct("<q")
+_INT_LIMIT: Final = 1 << 63
 _FLOAT: Final = Struct("<d")
 _LOOKS_UP: Final = re.compile(rb"[\x82-\x84\x93]")  # opcodes EXT1 to EXT4, STACK_GLOBAL
 _LONG: Final = 1 << 16  # to unpickle more takes its time, whatever it is
@@ -77,19 +76,28 @@ def pack_result(
     writer = AttachmentWriter() if is_supported() and not in_band else None
     try:
         if data_only:
-            kind, data = Kind.PLAIN, encode(value, writer, threshold)
+            kind, data = Kind.PLAIN, _plain(value, writer, threshold, label)
         else:
             kind, data = Kind.PICKLE, dump(value, writer, threshold)
         return kind, data, None if writer is None else writer.finish()
     except AttachmentRefusedError:
         return pack_result(value, threshold, label=label, data_only=data_only, in_band=True)
-    except NotPlainError as error:
-        raise ResultRefusedError(label, error.path("result")) from None
+    except ResultRefusedError:
+        raise
     except (Exception, SystemExit) as error:
         raise why_not(label, {"result": value}, error) from error
     finally:
         if writer is not None:
             writer.close()
+
+
+def _plain(value: object, writer: AttachmentWriter | None, threshold: int, label: str) -> bytes:
+    from runtime.backends.process.plain import NotPlainError, encode  # noqa: PLC0415 - an option
+
+    try:
+        return encode(value, writer, threshold)
+    except NotPlainError as error:
+        raise ResultRefusedError(label, error.path("result")) from None
 
 
 def _small(value: object, threshold: int) -> tuple[int, bytes] | None:
@@ -99,7 +107,7 @@ def _small(value: object, threshold: int) -> tuple[int, bytes] | None:
 
 
 def _small_int(value: int, _: int) -> tuple[int, bytes] | None:
-    return (Kind.INT, _INT.pack(value)) if -INT_LIMIT <= value < INT_LIMIT else None
+    return (Kind.INT, _INT.pack(value)) if -_INT_LIMIT <= value < _INT_LIMIT else None
 
 
 def _small_text(value: str, threshold: int) -> tuple[int, bytes] | None:
@@ -138,6 +146,8 @@ def unpack_result(
         if kind == Kind.PICKLE:
             return _unpickled(data, attachment, data_only=data_only, label=label)
         if kind == Kind.PLAIN:
+            from runtime.backends.process.plain_reading import decode  # noqa: PLC0415 - an option
+
             return decode(data, () if attachment is None else attachment.open().buffers)
         try:
             return _UNPACK[kind](data)

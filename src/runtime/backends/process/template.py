@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     from runtime.backends.process.bootstrap import Program
 
-__all__ = ("Template", "main")
+__all__ = ("Request", "Template", "main")
 
 _MARSHAL: Final = 4
 _PACKET: Final = 1 << 18  # more than the system sends in one

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runtime.backends.process.child import TOKEN_SIGNAL
+from runtime.backends.process.stop_token import TOKEN_SIGNAL
 from runtime.backends.process.child_state import ChildState
 from runtime.backends.process.page import CANCELLED, STARTED
 from runtime.backends.process.wire import FrameType
