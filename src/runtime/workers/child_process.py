@@ -190,10 +190,13 @@ def _call(packed: tuple[bytes, bytes] | None) -> None:
 
 
 def _read_plan(channel: Channel) -> dict[str, Any] | None:
-    """Return what the pool says first of all; None where it is gone already."""
+    """Return what the pool says first of all; None where it is gone, or needs no child any more."""
     while True:
-        for frame in channel.frames():
-            plan: dict[str, Any] = pickle.loads(frame.payload)
+        frames = channel.frames()
+        if any(frame.type == FrameType.LEAVE for frame in frames):  # it has come with the plan
+            return None
+        if frames:
+            plan: dict[str, Any] = pickle.loads(frames[0].payload)
             return plan
         if not channel.fill():
             return None
