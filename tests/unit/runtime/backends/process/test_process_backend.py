@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import contextvars
 import functools
+import os
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
 from runtime.backends.process.child_state import ChildState
+from runtime.backends.process.context import ContextPacker
+from runtime.backends.process.failures import pack_error
 from runtime.backends.process.parcel import HEAD
+from runtime.backends.process.results import pack_result
+from runtime.backends.process.wire import Frame, FrameType, frame
 from runtime.clock import SYSTEM_CLOCK
 from runtime.errors import UnpicklableError
 from tests.unit.runtime.backends.process.core_bench import Bench, FakeJob, bench_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from runtime.backends.base import JobSink
 
@@ -141,3 +148,66 @@ def test_what_a_job_asks_its_slot_in_this_process_is_nothing(bench: Bench) -> No
     child.progress(job, 1)
     child.confirm(FakeJob(5))
     assert child.job is job
+
+
+class OfUser(Exception):  # noqa: N818 - as users do
+    """An error whose making is code of the user."""
+
+
+def test_what_may_run_code_of_the_user_is_loaded_elsewhere(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Errors, values and progress: the collector reads on."""
+    loaded: list[Callable[[], object]] = []
+    monkeypatch.setattr(bench.hub.loader, "_add", loaded.append)
+    (peer, _) = bench.idle(2)
+    jobs = [bench.spawn() for _ in range(2)]
+    kind, data, _ = pack_result(OfUser, 1 << 30)
+    peer.send(
+        frame(FrameType.PROGRESS, 2, data, kind=kind),
+        frame(FrameType.ERROR, 2, pack_error(OfUser("no"), "worker 4")),
+    )
+    bench.run()
+    assert len(loaded) == 2
+    assert not any(job.is_over() for job in jobs)
+    assert not bench.backend.wait_idle(0)
+
+    for call in loaded:
+        call()
+
+    (job,) = [job for job in jobs if job.is_over()]
+    assert job.notes[-1] is OfUser
+    assert isinstance(job.outcomes[0], OfUser)
+
+
+def test_buffers_of_a_job_that_has_ended_are_given_back(bench: Bench) -> None:
+    """Before whoever waits for it goes on."""
+    peers = bench.idle(2)
+    job = bench.spawn(functools.partial(len, bytearray(1 << 20)))
+    attachment = job.work.packed.attachment
+    number = let_go_of_all(peers[1].read())
+    kind, data, _ = pack_result(5, 1 << 30)
+
+    peers[1].send(frame(FrameType.VALUE, number, data, kind=kind))
+    bench.run()
+
+    assert job.outcomes == [5]
+    assert attachment.fileno() == -1
+
+
+def let_go_of_all(frames: list[Frame]) -> int:
+    """Close what came with *frames*; return the number of the last one."""
+    for one in frames:
+        for fd in one.descriptors:
+            os.close(fd)
+    return frames[-1].number
+
+
+def test_a_context_variable_that_cannot_travel_is_named() -> None:
+    """With the job that it was for."""
+    variable: contextvars.ContextVar[object] = contextvars.ContextVar("of_the_request")
+    context = contextvars.Context()
+    context.run(variable.set, threading.Lock())
+
+    with pytest.raises(UnpicklableError, match="of_the_request"):
+        ContextPacker([variable]).pack(context, FakeJob(1))
