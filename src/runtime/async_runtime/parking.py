@@ -104,10 +104,10 @@ class Parker:
             ready = watcher.select(timeout)
         finally:
             self.armed = False  # before anybody is woken: they need no signal
-        if self._pipe is not None:
+        if watcher.rung and self._pipe is not None:
             self._pipe.read()
         watcher.settle(ready)
-        return bool(ready)
+        return watcher.rung or bool(ready)
 
     def look(self) -> bool:
         """Wake those whose descriptors are ready; tell whether there were any. Only the owner."""

@@ -46,10 +46,11 @@ class Watcher:
         bell: A descriptor that becomes readable when the loop must wake up; always watched.
     """
 
-    __slots__ = ("_dropped", "_selector", "_waits", "bell")
+    __slots__ = ("_dropped", "_selector", "_waits", "bell", "rung")
 
     def __init__(self, bell: int) -> None:
         self.bell = bell
+        self.rung = False  # whether the last look found the bell ringing
         self._selector = selectors.DefaultSelector()
         self._selector.register(bell, selectors.EVENT_READ)
         self._waits: dict[int, list[Watched]] = {}
@@ -108,8 +109,11 @@ class Watcher:
         try:
             found = self._selector.select(limit)
         except (OSError, ValueError):  # select() of systems with nothing better: one is closed
+            self.rung = False
             return self._bad()
-        return [(key.fd, events) for key, events in found if key.fd != self.bell]
+        ready = [(key.fd, events) for key, events in found if key.fd != self.bell]
+        self.rung = len(ready) < len(found)
+        return ready
 
     def settle(self, ready: Sequence[tuple[int, int]]) -> bool:
         """Settle those who wait for what is *ready*; tell whether there were any."""

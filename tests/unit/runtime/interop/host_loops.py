@@ -108,6 +108,23 @@ def run_qt(program: Callable[[Guest], TaskHandle[Any]], **options: Any) -> Any:
         return task.result()
 
 
+def run_pyside(program: Callable[[Guest], TaskHandle[Any]], **options: Any) -> Any:  # as above
+    """Run under the real Qt; no window, so no display is needed."""
+    core: Any = pytest.importorskip("PySide6.QtCore")  # Any: a package that is rarely there
+    application = core.QCoreApplication.instance() or core.QCoreApplication([])
+
+    class Bridge(core.QObject):  # type: ignore[misc]  # Any: as above
+        posted = core.Signal(object)
+
+    bridge = Bridge()
+    bridge.posted.connect(lambda call: call(), core.Qt.ConnectionType.QueuedConnection)
+    with attach(QtHost(core.QTimer.singleShot, bridge.posted.emit), **options) as guest:
+        task = program(guest)
+        task.add_done_callback(lambda _: application.quit())  # type: ignore[attr-defined]  # as above
+        application.exec()
+        return task.result()
+
+
 def run_tk(program: Callable[[Guest], TaskHandle[Any]], **options: Any) -> Any:
     """Run under Tcl's own loop; no window, so no display is needed."""
     tkinter = pytest.importorskip("tkinter")
@@ -158,7 +175,8 @@ def run_nursery(program: Callable[[Guest], TaskHandle[Any]], **options: Any) -> 
 
 def _warm_up() -> None:
     """Have these open what they keep for the process, so that no test is charged with it."""
-    for run, name in ((run_tk, "tkinter"), (run_uvloop, "uvloop"), (run_trio, "trio")):
+    kept = ((run_tk, "tkinter"), (run_uvloop, "uvloop"), (run_trio, "trio"))
+    for run, name in (*kept, (run_pyside, "PySide6.QtCore")):
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
             run(lambda guest: guest.spawn(sleep(0.001)))
@@ -169,6 +187,7 @@ _warm_up()
 HARNESSES: Final = {
     "bare": run_bare,
     "qt": run_qt,
+    "pyside": run_pyside,
     "tk": run_tk,
     "asyncio": run_asyncio,
     "uvloop": run_uvloop,
