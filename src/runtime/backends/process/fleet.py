@@ -73,6 +73,7 @@ class Fleet:
         self.leaving = 0  # children that were let go and still live
         self.recycled = 0  # children that were replaced because of age or memory
         self.idle_timer: Timer | None = None
+        self._offer: tuple[Child, JobSink] | None = None  # who is just being given what
         self._is_giving = False  # on the thread that has the lock
         self._must_go_on = False  # something came while it was
         # Jobs that have begun once, and are to be run again: their child died, or skipped them.
@@ -103,6 +104,9 @@ class Fleet:
             while self._must_go_on:
                 self._must_go_on = False
                 touched += self._give(None)
+        except BaseException:
+            self._set_right()
+            raise
         finally:
             self._is_giving = False
         return touched
@@ -117,11 +121,13 @@ class Fleet:
             if job is None:
                 idle.append(child)
                 break
+            self._offer = child, job
             if job.run_timeout is not None:
                 self.begun.append(job)
             child.advance(_GIVE)
             child.since = self.clock.now()
             child.give(job, self._deadline(job))
+            self._offer = None
             touched.append(child)
         if queue or self.again:
             touched += self._send_ahead(asking)
@@ -133,6 +139,29 @@ class Fleet:
         if self.warming:
             self.want_all()
         return touched
+
+    def _set_right(self) -> None:
+        """An exception (Ctrl-C) came as a job was given: it goes to another child.
+
+        What this one was told of is not known: it does what it has begun, and is replaced.
+        """
+        offer, self._offer = self._offer, None
+        if offer is not None:
+            self._withdraw(*offer)
+        for child in self.children.values():  # one may have been taken off, and given nothing
+            if child.state is _IDLE and child not in self.idle:
+                self.idle.append(child)
+
+    def _withdraw(self, child: Child, job: JobSink) -> None:
+        child.recycle = "a spawn was interrupted that was giving it a job"
+        if child.state is _IDLE:
+            child.advance(_GIVE)
+        has_it = any(one is job for _, one in child.in_flight)
+        self.take_back(child)
+        if not has_it:
+            self.put_back(job)
+        if not child.in_flight:
+            self.silent.append(child)
 
     def want_all(self) -> None:
         """Ask for as many children as there may be."""
@@ -158,7 +187,9 @@ class Fleet:
                 job = self._take_again() or queue.pop()
                 if job is None:
                     break
+                self._offer = child, job
                 child.give(job, self._deadline(job))
+                self._offer = None
             touched.append(child)
         return touched
 
