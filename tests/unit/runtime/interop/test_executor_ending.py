@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from runtime.backends.thread_source import ThreadSource
+from runtime.errors import WorkerStartError
 from runtime.interop.concurrent import PoolExecutor, ProcessExecutor, ThreadExecutor
 from runtime.testing import race
 from runtime.workers import WorkerPool
@@ -149,6 +151,42 @@ def test_a_job_may_shut_its_own_executor_down(executor: PoolExecutor) -> None:
         with PoolExecutor(executor.pool) as lent:
             assert lent.submit(lent.shutdown).result(GUARD) is None
         assert executor.submit(executor.shutdown).result(GUARD) is None
+
+
+def test_a_job_that_shuts_a_lent_executor_down_waits_for_the_others() -> None:
+    """With one worker, what waits behind it runs in place."""
+    with WorkerPool(1) as pool:
+        executor = PoolExecutor(pool)
+        gate: Gate[str] = Gate()
+        seen: list[int] = []
+
+        def last() -> list[int]:
+            gate()
+            executor.shutdown()
+            return list(seen)
+
+        future = executor.submit(last)
+        gate.wait_begun()
+        executor.submit(seen.append, 1)
+        gate.open()
+
+        assert future.result(GUARD) == [1]
+
+
+def test_a_worker_that_cannot_be_started_is_an_error_of_submit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As in the standard library; and the executor recovers."""
+
+    def refuse(*_: object) -> None:
+        raise WorkerStartError("no threads today")
+
+    with ThreadExecutor(1) as executor:
+        with monkeypatch.context() as patch:
+            patch.setattr(ThreadSource, "start", refuse)
+            with pytest.raises(WorkerStartError, match="no threads today"):
+                executor.submit(give, 1)
+        assert executor.submit(give, 2).result(GUARD) == 2
 
 
 def test_only_a_pool_can_be_lent() -> None:
