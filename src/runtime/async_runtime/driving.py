@@ -146,7 +146,9 @@ class DrivingLoop(EmbeddedLoop):
         if self.has_ready or (span is not None and span <= 0):
             parker.armed = False
             return
-        if (not self._block or isinstance(self._clock, SteppedClock)) and parker.look():
+        if parker.watcher is not None and (
+            (not self._block or isinstance(self._clock, SteppedClock)) and parker.look()
+        ):
             parker.armed = False
             return
         if not self._block:

@@ -274,7 +274,7 @@ class ReadyLoop:
         timers = self._timers
         if timers:
             timers.run_due(self._clock.now())
-        if timers or self._parker.is_watching:
+        if timers or (self._parker.watcher is not None and self._parker.is_watching):
             self._keep_ticking()
 
     def _keep_ticking(self) -> None:
