@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import multiprocessing.process
 import os
+import sys
+import weakref
 from concurrent.futures import ProcessPoolExecutor
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+from runtime.async_runtime.timers import shared_deadlines
 from runtime.interop.owned import bound_initializer, new_pool, number_of_workers
 from runtime.interop.pool_executor import PoolExecutor
 
@@ -21,6 +24,10 @@ if TYPE_CHECKING:
     from runtime.backends.process_options import ProcessOptions
 
 __all__ = ("ProcessExecutor",)
+
+# There, work that is left when the main program ends must do with the threads that are there.
+_STARTS_NO_THREAD_AT_EXIT: Final = sys.version_info[:2] == (3, 12)
+_FAR: Final = 1e9  # seconds
 
 
 class ProcessExecutor(PoolExecutor, ProcessPoolExecutor):
@@ -63,6 +70,10 @@ class ProcessExecutor(PoolExecutor, ProcessPoolExecutor):
             options["preload"] = ("multiprocessing.process",)  # for `_Preparing`
         self._mp_context = mp_context
         PoolExecutor.__init__(self, new_pool(count, "process", _Preparing(prepare), **options))
+        if _STARTS_NO_THREAD_AT_EXIT:
+            # The watcher of the children's limits ends when there is nothing to watch.
+            timer = shared_deadlines().add_in(_FAR, _nothing)
+            weakref.finalize(self, timer.cancel).atexit = False
 
     def terminate_workers(self) -> None:
         """End now: what waits and what runs is cancelled, and children that run on are killed."""
@@ -112,6 +123,10 @@ def _start_method(mp_context: object) -> str:
             'pass multiprocessing.get_context("spawn"), or None'
         )
     return str(get())
+
+
+def _nothing() -> None:
+    """What the far deadline calls."""
 
 
 def _cpus() -> int:

@@ -253,7 +253,8 @@ class ProcessBackend:
         """See `Backend.close`."""
         self._set_closing()
         self._nursery.farewells.look()
-        if self._fleet.is_used:  # its thread sees to the rest, also where no child is left
+        # Its thread sees to the rest, also where no child is left; but not twice.
+        if self._fleet.is_used and not self._fleet.is_closed:
             self._hub.collector.ask(_nothing)
         self._fleet.watchers.tell()
 
