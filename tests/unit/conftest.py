@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import compileall
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+import runtime
 from runtime.testing.leaks import LeakCheck
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+def pytest_sessionstart() -> None:
+    """Compile the package once: where bytecode is not written, every child would do it again."""
+    if sys.dont_write_bytecode:
+        compileall.compile_dir(Path(runtime.__file__).parent, quiet=2)
 
 
 def drop_default_pool() -> None:

@@ -145,11 +145,13 @@ class Answers:
         if not frames:
             return
         answers, touched, chores, error = self._take_and_go_on(child, frames)
-        if touched or self._fleet.wanted or self._fleet.begun:
-            self.hub.send(touched, wanted=self._fleet.wanted > 0)
-        for reader in child.outputs:
-            reader.end_job()
-        self._outcomes.settle(answers)
+        try:
+            if touched or self._fleet.wanted or self._fleet.begun:
+                self.hub.send(touched, wanted=self._fleet.wanted > 0)
+            for reader in child.outputs:
+                reader.end_job()
+        finally:  # nobody else has these jobs any more
+            self._outcomes.settle(answers)
         if error is not None:  # what came before it counts all the same
             raise error
         if child.state is ChildState.LEAVING:
@@ -191,6 +193,9 @@ class Answers:
             else:
                 fleet.idle.append(child)
         touched: list[Child] = []
+        # Before the look: who pushes after it comes here itself. What made the fleet full may have
+        # gone without anybody having looked.
+        fleet.is_full = fleet.is_full and bool(in_flight)
         if fleet.queue or fleet.again:
             touched = fleet.give_out(child if in_flight else None)
         chores = child.state is ChildState.IDLE and (

@@ -68,6 +68,7 @@ class ProcessBackend:
         self._fleet = fleet = hub.fleet
         self._push = fleet.queue.push
         self._ladder = Ladder(hub)
+        hub.give_up = self._ladder.give_up
         self._nursery = Nursery(hub)
         self._answers = Answers(hub, self._nursery)
         self._nursery.deaths.read = self._answers.read
@@ -83,7 +84,9 @@ class ProcessBackend:
         """
         fleet = self._fleet
         if fleet.broken is not None:
-            self._refuse_late(job)
+            error = self._hub.broken_error()
+            job.refuse(error)
+            raise error
         self._pack(job)
         self._push(job)
         deadline = job.deadline

@@ -96,19 +96,25 @@ class Burial:
             refusal = QuarantinedJobError(job.label, kills, parcel.crashes)
             refusal.__cause__ = error
             job.crash(refusal)
-        elif kills > settings.retry_on_crash or with_history >= settings.max_crashes:
+        elif (
+            kills > settings.retry_on_crash
+            or with_history >= settings.max_crashes
+            or not self._run_again(job)
+        ):
             job.crash(error)
-        else:
-            self._run_again(job)
 
     @locked
     def _note_kill(self, job: JobSink, what: str) -> int:
         return self.hub.quarantine.note(job.work.packed, what)
 
     @locked
-    def _run_again(self, job: JobSink) -> None:
+    def _run_again(self, job: JobSink) -> bool:
+        """False where it has been settled meanwhile."""
+        if job.is_over():
+            return False
         job.slot = None
         self.hub.fleet.again.append(job)
+        return True
 
     def _crash_error(self, death: _Death, job: JobSink, *, has_ended: bool) -> WorkerCrashedError:
         child = death.child

@@ -230,10 +230,12 @@ class Child:
             job: What is to be done.
             deadline: On the clock of the child.
         """
-        self.last = number = self.last + 1
+        number = self.last + 1
+        part = job_frame(number, job, self.known, deadline)  # it may raise: then nothing was given
+        self.last = number
         self.in_flight.append((number, job))
         job.slot = self
-        self.outbox.put(job_frame(number, job, self.known, deadline))
+        self.outbox.put(part)
 
     def take_back(self) -> list[JobSink]:
         """Return the jobs that it will never begin, oldest first; it does not have them any more.

@@ -122,12 +122,12 @@ class Fleet:
                 idle.append(child)
                 break
             self._offer = child, job
-            if job.run_timeout is not None:
-                self.begun.append(job)
             child.advance(_GIVE)
             child.since = self.clock.now()
             child.give(job, self._deadline(job))
             self._offer = None
+            if job.run_timeout is not None or job.is_over():
+                self.begun.append(job)
             touched.append(child)
         if queue or self.again:
             touched += self._send_ahead(asking)

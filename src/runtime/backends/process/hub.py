@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import signal
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from runtime.async_runtime.timers import DeadlineQueue, shared_deadlines
 from runtime.backends.process.budget import Quarantine, RestartBudget
@@ -21,7 +21,8 @@ from runtime.locking import locked, taking
 from runtime.logs import logger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections import deque
+    from collections.abc import Callable, Iterator
 
     from runtime.backends.base import JobSink, PoolLock
     from runtime.backends.process.child import Child
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     _Waiting: TypeAlias = list[tuple[JobSink, bool]]
 
 __all__ = ("Hub",)
+
+T = TypeVar("T")
 
 _SILENCE: Final = 1.0  # seconds that a child has to say that it skips a job
 
@@ -58,6 +61,7 @@ class Hub:
         # On the collector; see `nursery`:
         self.start_wanted: Callable[[], object] = _nothing
         self.at_end: Callable[[], object] = _nothing
+        self.give_up: Callable[[JobSink], object] = _nobody  # on any thread; see `ladder`
         self._own_deadlines = None if clock is SYSTEM_CLOCK else DeadlineQueue(clock)
         self._looks_soon = False  # protected by lock: whether `balance` will be called
 
@@ -95,11 +99,13 @@ class Hub:
 
     def send(self, touched: list[Child], *, wanted: bool) -> None:
         """Write to *touched*; have children started where some are *wanted*. Without the lock."""
-        begun = self.fleet.begun
-        while begun:
-            begun.popleft().begun()
-        while self.fleet.silent:
-            self._watch_silent(self.fleet.silent.popleft())
+        for job in _taken_from(self.fleet.begun):
+            if job.is_over():  # somebody has settled it in the middle of its being given
+                self.give_up(job)
+            else:
+                job.begun()
+        for child in _taken_from(self.fleet.silent):
+            self._watch_silent(child)
         for child in touched:
             child.outbox.flush()
         if wanted:
@@ -251,6 +257,20 @@ class Hub:
         fresh: BrokenPoolError = copy(error)
         fresh.__cause__ = error.__cause__
         return fresh
+
+
+def _taken_from(items: deque[T]) -> Iterator[T]:
+    """Take out item after item; others may do so at the same time."""
+    while items:
+        try:
+            item = items.popleft()
+        except IndexError:
+            return
+        yield item
+
+
+def _nobody(job: JobSink) -> None:
+    """Before the ladder is there."""
 
 
 def _nothing() -> None:

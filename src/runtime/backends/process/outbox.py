@@ -18,7 +18,7 @@ from errno import EBADF
 from itertools import repeat, starmap
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from runtime.backends.process.wire import rights, without_descriptors
+from runtime.backends.process.wire import NO_SIGNAL, rights, without_descriptors
 from runtime.locking import trying
 
 if TYPE_CHECKING:
@@ -132,10 +132,15 @@ class Outbox:
             # Into C once: no signal handler runs between the write and the note of it.
             if self._bringer is not None:
                 self._written.extend(
-                    map(self._sock.sendmsg, ((self._rest,),), (rights(self._bringer[1]),))
+                    map(
+                        self._sock.sendmsg,
+                        ((self._rest,),),
+                        (rights(self._bringer[1]),),
+                        (NO_SIGNAL,),
+                    )
                 )
             else:
-                self._written.extend(map(self._sock.send, (self._rest,)))
+                self._written.extend(map(self._sock.send, (self._rest,), (NO_SIGNAL,)))
 
     def _settle(self) -> None:
         """Take account of what was written. An interrupt in here changes nothing for the next."""

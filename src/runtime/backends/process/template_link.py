@@ -22,6 +22,7 @@ from runtime.backends.process.interpreter import (
     open_interpreter,
     plan_of,
 )
+from runtime.backends.process.wire import NO_SIGNAL
 from runtime.errors import WorkerStartError
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class TemplateLink:
     def send(self, request: bytes, descriptors: Sequence[int]) -> None:
         """Send a request; raises what `socket.socket.sendmsg` raises, and never waits."""
         rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))
-        self._socket.sendmsg([request], [rights])
+        self._socket.sendmsg([request], [rights], NO_SIGNAL)
 
     def receive(self) -> tuple[tuple[Any, ...], int] | None:  # Any: each kind has its own fields
         """Return an answer and the descriptor that came with it, or -1; None: it has ended.

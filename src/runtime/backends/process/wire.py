@@ -21,6 +21,7 @@ from runtime.errors import ProtocolError
 __all__ = (
     "HEADER",
     "MAX_DESCRIPTORS",
+    "NO_SIGNAL",
     "VERSION",
     "Frame",
     "FrameReader",
@@ -35,9 +36,13 @@ HEADER: Final = Struct("<BBBBIQQ")
 MAX_DESCRIPTORS: Final = 4  # of one frame
 _GROUPS: Final = 2  # of descriptors: of the frame that a read completes, and of the next one
 _BUFFER: Final = 1 << 16  # what one read takes at most, unless a frame is larger
+_FIRST: Final = 1 << 20  # bytes that a large frame is given room for when it begins to come
+_STEP: Final = 1 << 26  # and each time that the room is full, as much as has come, up to this
 _SIZE: Final = HEADER.size
 _SPACE: Final = socket.CMSG_SPACE(MAX_DESCRIPTORS * array.array("i").itemsize)
 _CLOSE_ON_EXEC: Final = int(getattr(socket, "MSG_CMSG_CLOEXEC", 0))
+# A child that is gone is an error of the call, whatever the program has settled for SIGPIPE.
+NO_SIGNAL: Final = int(getattr(socket, "MSG_NOSIGNAL", 0))
 _CUT: Final = int(socket.MSG_CTRUNC)  # plain ints: the module's own are an enumeration
 
 
@@ -115,7 +120,8 @@ class FrameReader:
         self._limit = limit
         self._buffer = bytearray(_BUFFER)
         self._start = self._end = 0  # what of the buffer is not yet read
-        self._large: bytearray | None = None  # the payload of a frame that the buffer cannot hold
+        # The payload of a frame that the buffer cannot hold, as far as there is room for it.
+        self._large: bytearray | None = None
         self._head: tuple[int, ...] = ()
         self._took = 0  # how much of that has come
         # The descriptors of frames that are not complete. A read ends behind the bytes that
@@ -138,6 +144,8 @@ class FrameReader:
                 self._start, self._end = 0, len(rest)
             view = memoryview(self._buffer)[self._end :]
         else:
+            if self._took == len(large):
+                large += bytes(min(len(large), _STEP, self._head[6] - len(large)))
             view = memoryview(large)[self._took :]
         with view:
             count, ancillary, flags, _ = self._sock.recvmsg_into([view], _SPACE, _CLOSE_ON_EXEC)
@@ -159,7 +167,7 @@ class FrameReader:
         """
         found: list[Frame] = []
         if self._large is not None:
-            if self._took < len(self._large):
+            if self._took < self._head[6]:
                 return found
             whole, self._large = self._large, None
             found.append(self._made(self._head, whole))
@@ -181,7 +189,8 @@ class FrameReader:
                 start = stop
                 continue
             if _SIZE + length > _BUFFER:  # it will never fit: the rest is read in place
-                self._head, self._large = head, bytearray(length)
+                # Invariant: room is made for what comes, and not for what a header announces.
+                self._head, self._large = head, bytearray(min(length, _FIRST))
                 self._took = end - start - _SIZE
                 self._large[: self._took] = buffer[start + _SIZE : end]
                 start = end

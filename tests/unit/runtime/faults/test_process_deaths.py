@@ -6,6 +6,8 @@ import ctypes
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -269,3 +271,24 @@ def test_every_process_killed_for_a_while_every_job_has_one_outcome(
         assert isinstance(job.exception(GUARD), WorkerCrashedError | None)
     until(lambda: len(ends) == len(jobs))
     assert len({id(job) for job in ends}) == len(jobs)
+
+
+def test_a_program_that_takes_sigpipe_by_default_outlives_its_workers() -> None:
+    """Command-line programs do that; writing to a process that is gone must not end them."""
+    program = (
+        "import os, signal\n"
+        "from runtime.workers import WorkerPool\n"
+        "signal.signal(signal.SIGPIPE, signal.SIG_DFL)\n"
+        "with WorkerPool(1, backend='process', max_crashes=100) as pool:\n"
+        "    for _ in range(20):\n"
+        "        dead = pool.spawn(os._exit, args=(3,))\n"
+        "        after = [pool.spawn(os.getpid) for _ in range(20)]\n"
+        "        dead.exception(30)\n"
+        "        [one.exception(30) for one in after]\n"
+        "print('alive')\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert (ended.returncode, ended.stdout) == (0, "alive\n"), ended.stderr

@@ -112,10 +112,10 @@ def test_a_limit_of_memory_is_a_memory_error_in_the_job(
     make_pool: Callable[..., WorkerPool],
 ) -> None:
     """The machine is not eaten, and the process goes on."""
-    pool = make_pool(1, max_memory_bytes=1 << 30)
+    pool = make_pool(1, max_memory_bytes=4 << 30)
     pid = pool.spawn(os.getpid).result(GUARD)
 
-    assert isinstance(pool.spawn(_eat, args=(2 << 30,)).exception(GUARD), MemoryError)
+    assert isinstance(pool.spawn(_eat, args=(8 << 30,)).exception(GUARD), MemoryError)
     assert pool.spawn(os.getpid).result(GUARD) == pid
 
 

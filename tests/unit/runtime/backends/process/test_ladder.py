@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runtime.backends.process.stop_token import TOKEN_SIGNAL
 from runtime.backends.process.child_state import ChildState
 from runtime.backends.process.page import CANCELLED, STARTED
+from runtime.backends.process.stop_token import TOKEN_SIGNAL
 from runtime.backends.process.wire import FrameType
 from tests.unit.runtime.backends.process.core_bench import Bench, FakeJob, Peer, bench_of
 

@@ -154,11 +154,11 @@ class HeldSocket:
         self._sock = sock
         self.is_in, self.may_go = threading.Event(), threading.Event()
 
-    def send(self, data: memoryview) -> int:
+    def send(self, data: memoryview, flags: int) -> int:
         """Tell, wait, send."""
         self.is_in.set()
         assert self.may_go.wait(10)
-        return self._sock.send(data)
+        return self._sock.send(data, flags)
 
 
 def held(sock: socket.socket) -> tuple[Outbox, HeldSocket, threading.Thread]:

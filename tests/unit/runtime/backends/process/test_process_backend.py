@@ -6,13 +6,17 @@ import contextvars
 import functools
 import os
 import threading
-from typing import TYPE_CHECKING
+from collections import deque
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
+from runtime.backends.process.child import Child
 from runtime.backends.process.child_state import ChildState
 from runtime.backends.process.context import ContextPacker
 from runtime.backends.process.failures import pack_error
+from runtime.backends.process.hub import _taken_from
+from runtime.backends.process.page import CANCELLED
 from runtime.backends.process.parcel import HEAD
 from runtime.backends.process.results import pack_result
 from runtime.backends.process.wire import Frame, FrameType, frame
@@ -211,3 +215,63 @@ def test_a_context_variable_that_cannot_travel_is_named() -> None:
 
     with pytest.raises(UnpicklableError, match="of_the_request"):
         ContextPacker([variable]).pack(context, FakeJob(1))
+
+
+@pytest.mark.parametrize("bench", [{"max_workers": 1}], indirect=True)
+@pytest.mark.parametrize("waiting", [3, 65])
+def test_a_job_goes_to_an_idle_child_whatever_became_of_those_that_waited(
+    bench: Bench, waiting: int
+) -> None:
+    """The queue may have become empty without anybody having given anything out."""
+    (peer,) = bench.idle(1)
+    bench.child(1).depth = 1
+    bench.spawn()
+    queued = [bench.spawn() for _ in range(waiting)]
+    assert bench.fleet.is_full
+    for job in queued:
+        bench.cancel(job)
+    with bench.hub.lock:
+        assert bench.fleet.queue.is_empty()  # as who waits for idleness looks: takes shells out
+
+    peer.answer(*peer.jobs())
+    bench.run()
+    late = bench.spawn()
+    peer.answer(*peer.jobs())
+    bench.run()
+
+    assert late.outcomes == [None]
+
+
+def test_what_several_threads_take_out_is_taken_out_once() -> None:
+    """Who finds nothing left goes on with what it has to do."""
+    items = Emptied(["last"])
+
+    assert list(_taken_from(items)) == []
+
+
+class Emptied(deque[str]):
+    """Somebody else takes the last one out between the look and the taking."""
+
+    def popleft(self) -> str:
+        """Take it out twice."""
+        super().popleft()
+        return super().popleft()
+
+
+@pytest.mark.parametrize("bench", [{"max_workers": 1}], indirect=True)
+def test_a_job_that_is_cancelled_while_it_is_given_is_stopped(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A signal handler may do so, when no child has it yet and nobody can find it."""
+    (peer,) = bench.idle(1)
+    give = Child.give
+
+    def give_and_cancel(child: Child, job: JobSink, deadline: float | None) -> None:
+        cast("FakeJob", job).cancel()
+        give(child, job, deadline)
+
+    monkeypatch.setattr(Child, "give", give_and_cancel)
+    bench.spawn()
+
+    (number,) = peer.jobs()
+    assert bench.child(1).page.words[CANCELLED] == number or bench.child(1).in_flight == deque()
