@@ -1,0 +1,1 @@
+"""Clojure on the runtime: Basilisp's `*executor-pool*`, bound to a pool of ours."""
