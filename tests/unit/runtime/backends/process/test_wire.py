@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import resource
+import tracemalloc
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from runtime.backends.process import wire
 from runtime.backends.process.wire import HEADER, VERSION, Frame, FrameReader, frame, rights
 from runtime.errors import ProtocolError
 from tests.unit.runtime.backends.process.socket_pairs import let_go, marked_files, pair
@@ -172,6 +175,41 @@ def test_a_stream_that_ends_within_a_frame_tells_so(length: int) -> None:
 
         assert taken(reader) == []
         assert reader.is_cut()
+
+
+def test_room_is_made_for_what_comes_and_not_for_what_is_announced() -> None:
+    """A process that lies would have its pool commit all that it lets through, with 24 bytes."""
+    huge = 1 << 28
+    with pair() as (ours, theirs):
+        theirs.sendall(HEADER.pack(VERSION, 1, 0, 0, 0, 1, huge) + bytes(100))
+        reader = FrameReader(ours, huge)
+        tracemalloc.start()
+        try:
+            assert taken(reader) == []
+            _, most = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+
+        assert reader.is_cut()
+    assert most < 4 << 20
+
+
+def test_a_frame_that_needs_more_room_again_and_again_comes_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whatever is behind it stays with the next one."""
+    monkeypatch.setattr(wire, "_FIRST", 1 << 16)
+    monkeypatch.setattr(wire, "_STEP", 1 << 17)
+    payload = random.Random(1).randbytes(700_001)
+    data = memoryview(frame(1, 2, payload) + frame(4, 5, b"behind"))
+    found = []
+    with pair() as (ours, theirs):
+        reader = FrameReader(ours, LIMIT)
+        while data:
+            data = data[theirs.send(data[:50_000]) :]
+            found += taken(reader)
+
+    assert as_bytes(found) == [frame(1, 2, payload), frame(4, 5, b"behind")]
 
 
 # ---- descriptors --------------------------------------------------------------------------
