@@ -1,6 +1,6 @@
 """The program of a child process: what `starting` calls there, and what a job sees of it.
 
-Threads: the main thread, and no other. Signals: SIGINT is ignored (the parent decides), one
+Threads: the main thread, and no other. Signals: SIGINT does nothing (the parent decides), one
 real-time signal asks the running job to stop.
 Source: worker-api-spec.md, section 10; process-wire-spec.md, section 7; ADR-009.
 """

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = (
     "FAILED_STATUS",
     "Program",
+    "do_nothing",
     "failure",
     "last_error",
     "load_program",
@@ -68,14 +69,21 @@ def settle(plan: dict[str, Any]) -> None:  # Any: see `interpreter.plan_of`
 
 
 def settle_signals() -> None:
-    """Ignore SIGINT (the pool decides), let SIGTERM end the process, see to no other.
+    """Do nothing on SIGINT (the pool decides), let SIGTERM end the process, see to no other.
 
     What was inherited may be anything: a thread's mask, or a program that ignores SIGCHLD.
+    SIGINT has a handler: programs that a job starts would inherit that it is ignored, and be
+    deaf to Ctrl-C. System calls go on, also those of libraries in C.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, do_nothing)
+    signal.siginterrupt(signal.SIGINT, False)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def do_nothing(*_: object) -> None:
+    """Handle a signal that means nothing here."""
 
 
 def load_program(name: str) -> Program:

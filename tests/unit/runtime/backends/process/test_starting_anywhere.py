@@ -329,3 +329,16 @@ def test_a_keyboard_interrupt_for_all_prints_nothing_in_children(source: str) ->
     done = run(["-c", program(source, text)])
 
     assert (done.stdout, done.stderr) == ("alive\nalive\n", "")
+
+
+@BOTH
+def test_programs_that_a_child_starts_do_not_ignore_the_keyboard_interrupt(source: str) -> None:
+    """Or they would outlive the program as orphans that no Ctrl-C ends."""
+    text = """
+        asked = "os.popen('grep SigIgn /proc/self/status').read().split()[1]"
+        with Starter(source) as starter:
+            print(int(starter.start().ask(asked), 16) & 2)
+    """
+    done = run(["-c", program(source, text)])
+
+    assert (done.stdout, done.stderr) == ("0\n", "")
