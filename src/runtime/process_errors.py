@@ -51,6 +51,7 @@ class WorkerCrashedError(FactsError, RuntimeError):
         stack: Where it was, as far as the interpreter could write that down.
         peak_bytes: The most memory that it held at a time.
         finished: The job had ended, and its outcome was lost on the way.
+        reason: Why the pool ended it, where it did; the usual reason is not told then.
 
     The attribute ``signal_name`` is the signal's name, or None.
     """
@@ -67,10 +68,11 @@ class WorkerCrashedError(FactsError, RuntimeError):
         stack: str = "",
         peak_bytes: int | None = None,
         finished: bool = False,
+        reason: str = "",
     ) -> None:
         self.label, self.pid, self.exit_code = label, pid, exit_code
         self.log_lines, self.stack = tuple(log_lines), stack
-        self.peak_bytes, self.finished = peak_bytes, finished
+        self.peak_bytes, self.finished, self.reason = peak_bytes, finished, reason
         self.signal_name = _signal_name(exit_code)
         super().__init__(self._text())
 
@@ -85,7 +87,9 @@ class WorkerCrashedError(FactsError, RuntimeError):
         facts = ["the function had returned, and its outcome was lost"] if self.finished else []
         if self.peak_bytes is not None:
             facts.append(f"it held at most {self.peak_bytes / 2**20:.1f} MiB")
-        if hint:
+        if self.reason:
+            facts.append(f"its pool ended it: {self.reason}")
+        elif hint:
             facts.append(hint)
         text = f"{self.label} crashed (process {self.pid} {end})"
         text += f": {'; '.join(facts)}" if facts else ""
@@ -185,13 +189,14 @@ class ResultRefusedError(FactsError, TypeError):
     Args:
         label: Whose result it is, for instance ``worker 7 'resize'``.
         what: What there is in it, and where: ``result['cfg']: app.Config``.
+        verb: What the job did with it: a report of progress is reported.
     """
 
     __module__ = "runtime.errors"
 
-    def __init__(self, label: str, what: str) -> None:
+    def __init__(self, label: str, what: str, *, verb: str = "returned") -> None:
         super().__init__(
-            f"{label} returned what is no plain data ({what}): return numbers, texts, bytes, "
+            f"{label} {verb} what is no plain data ({what}): return numbers, texts, bytes, "
             "arrays and containers of these, or let the pool take any result"
         )
         self.label, self.what = label, what

@@ -48,6 +48,17 @@ def test_a_crash_says_how_the_process_ended(
     assert "\n" not in str(error)
 
 
+def test_a_crash_that_the_pool_brought_about_says_why() -> None:
+    """And blames nothing else; also on the other side of a pickle."""
+    error = crash(exit_code=-9, reason="it closed its channel")
+    copy = pickle.loads(pickle.dumps(error))
+
+    assert str(copy) == str(error)
+    assert str(error).endswith("was killed by SIGKILL): its pool ended it: it closed its channel")
+    assert copy.reason == error.reason == "it closed its channel"
+    assert crash(exit_code=-9).reason == ""
+
+
 def test_a_crash_says_what_is_known_beside() -> None:
     """Nobody can look at the process any more."""
     error = crash(

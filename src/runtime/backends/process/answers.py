@@ -66,9 +66,10 @@ class Answers:
             return
         except OSError:  # reset: it died with something unread
             is_open = False
-        except Exception:  # noqa: BLE001 - a bug of ours: what it still has ends as after a crash
+        except Exception as error:  # noqa: BLE001 - a bug of ours: the rest ends as after a crash
             logger(__name__).exception("worker process %d cannot be understood", child.pid)
-            is_open = False
+            self._deaths.hang_up(child, error)
+            return
         if not is_open:
             self._deaths.hang_up(child)
 
@@ -93,7 +94,7 @@ class Answers:
             child.pid,
             error,
         )
-        self._deaths.hang_up(child)
+        self._deaths.hang_up(child, error)
 
     def _handle(self, child: Child, frames: list[Frame]) -> None:
         """Do what *frames* say, in their order; answers in a row are taken together."""
@@ -213,19 +214,14 @@ class Answers:
         in_flight, answers = child.in_flight, []
         error = None
         for index, frame in enumerate(frames):
-            if not in_flight or in_flight[0][0] != frame.number:
-                if frame.type == FrameType.SKIPPED and frame.number <= child.last:
-                    drop([frame])
-                    continue  # it was taken back, and is somewhere else by now
+            is_answer = frame.type not in _NOT_RUN
+            if not (is_answer and in_flight and in_flight[0][0] == frame.number):
+                error = self._no_answer(child, frame)
+                if error is None:
+                    continue
                 drop(frames[index:])
-                error = ProtocolError(
-                    f"an answer came for job {frame.number}, which it does not have"
-                )
                 break
             job = in_flight.popleft()[1]
-            if frame.type in _NOT_RUN:
-                self._put_back(job, frame)
-                continue
             if job.is_pending():  # it began unnoticed
                 child.claim(job)
             if self.hub.quarantine.is_needed and job.work is not None:
@@ -237,6 +233,28 @@ class Answers:
         child.jobs_done += len(answers)
         self._fleet.settling.update([job for job, _ in answers])
         return answers, error
+
+    def _no_answer(self, child: Child, frame: Frame) -> ProtocolError | None:
+        """Needs lock. *frame* tells of a job that was not run, or makes no sense: return why.
+
+        Invariant: a job is skipped only where the pool took it back, and comes bare only once:
+        whatever the child says, and whatever it has written on the page.
+        """
+        number, in_flight = frame.number, child.in_flight
+        was_taken_back = frame.type == FrameType.SKIPPED and number <= child.revoked
+        if not in_flight or in_flight[0][0] != number:
+            if not was_taken_back:
+                return ProtocolError(f"an answer came for job {number}, which it does not have")
+            drop([frame])  # it is somewhere else by now
+            return None
+        job = in_flight[0][1]
+        if frame.type == FrameType.SKIPPED and not was_taken_back:
+            return ProtocolError(f"job {number} was skipped, and had not been taken back")
+        if frame.type == FrameType.BARE and (job.work is None or job.work.is_bare):
+            return ProtocolError(f"job {number} was to come bare, and had come so")
+        in_flight.popleft()
+        self._put_back(job, frame)
+        return None
 
     def _put_back(self, job: JobSink, frame: Frame) -> None:
         """Needs lock. *job* has come to the child, and has not been run."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from runtime.backends.process.child_limits import read_fault_report
 from runtime.backends.process.child_state import ChildState
 from runtime.backends.process.page import FAULTS_OFFSET, FINISHED, SKIPPED, STARTED
+from runtime.backends.process.traveling import reason_of
 from runtime.errors import QuarantinedJobError, WorkerCrashedError, WorkerStartupError
 from runtime.locking import locked
 from runtime.logs import logger
@@ -118,7 +119,8 @@ class Burial:
 
     def _crash_error(self, death: _Death, job: JobSink, *, has_ended: bool) -> WorkerCrashedError:
         child = death.child
-        return WorkerCrashedError(
+        why = child.why_ended
+        error = WorkerCrashedError(
             job.label,
             pid=child.pid,
             exit_code=death.status,
@@ -126,7 +128,10 @@ class Burial:
             stack=read_fault_report(child.page_fd, FAULTS_OFFSET),
             peak_bytes=death.peak_bytes,
             finished=has_ended,
+            reason=reason_of(why) if isinstance(why, BaseException) else why or "",
         )
+        error.__cause__ = why if isinstance(why, BaseException) else None
+        return error
 
     # ---- the pool -------------------------------------------------------------------------
 

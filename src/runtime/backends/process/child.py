@@ -81,10 +81,12 @@ class Child:
         "reader",
         "recycle",  # why it is to be replaced, once it has no job; protected by the pool's lock
         "relay",
+        "revoked",  # as the page has it, where it can be written over; protected by the pool's lock
         "since",  # when it got its present job, or went idle; protected by the pool's lock
         "sock",
         "state",  # protected by the pool's lock; written by `advance` only
         "timer",  # of its start, its idleness, or its ladder
+        "why_ended",  # by the pool: an error or words, the first ones; None where it was not
     )
 
     def __init__(  # noqa: PLR0913 - what it is made of
@@ -117,7 +119,7 @@ class Child:
         self.known = KnownFunctions()
         self.state = ChildState.STARTING
         self.in_flight: deque[tuple[int, JobSink]] = deque()
-        self.last = 0
+        self.last = self.revoked = 0
         self.jobs_done = 0
         self.cost: float | None = None
         self.depth = 1
@@ -127,6 +129,7 @@ class Child:
         self.is_dying = self.is_set_up = False
         self.has_ended = False
         self.recycle: str | None = None
+        self.why_ended: BaseException | str | None = None
         self.ends = 0
         self.timer: Timer | None = None
         self.forked = False  # it is no thread of this process
@@ -243,7 +246,7 @@ class Child:
         Claims those that have begun meanwhile.
         """
         words, in_flight = self.page.words, self.in_flight
-        words[REVOKED] = self.last
+        words[REVOKED] = self.revoked = self.last
         fence()
         started = words[STARTED]
         taken: list[JobSink] = []

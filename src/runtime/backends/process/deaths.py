@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ("Deaths",)
 
 _STATUS: Final = 1.0  # seconds that the news of how a child ended may take
+_CLOSED: Final = "it closed its channel to the pool, and lived"
+_EXITING: Final = 0x4  # PF_EXITING, of the flags of a process
 _LAST_READS: Final = 64  # of its output: somebody else may still write to that
 
 
@@ -90,8 +92,13 @@ class Deaths:
         self._farewells.look()
         self.hub.fleet.watchers.tell()
 
-    def hang_up(self, child: Child) -> None:
-        """Nothing more comes from its socket, or nothing that makes sense."""
+    def hang_up(self, child: Child, error: BaseException | None = None) -> None:
+        """Nothing more comes from its socket, or nothing that makes sense, as *error* says."""
+        if child.why_ended is None:
+            if error is not None:  # its frames hold what has come
+                child.why_ended = error.with_traceback(None)
+            elif _lives(child):
+                child.why_ended = _CLOSED
         self.hub.collector.forget(child.sock.fileno())
         child.outbox.close()
         if not child.has_ended and child.state is not ChildState.LEAVING:
@@ -122,6 +129,18 @@ class Deaths:
     @locked
     def _close(self, child: Child) -> None:
         child.close()
+
+
+def _lives(child: Child) -> bool:
+    """Tell whether *child* is known to live; what has begun to end closes its sockets first."""
+    if child.has_ended:
+        return False
+    try:
+        with open(f"/proc/{child.pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+        return not int(fields[6]) & _EXITING
+    except (OSError, ValueError, LookupError):  # it has gone, or this is another system
+        return False
 
 
 def _nobody(child: Child) -> None:

@@ -128,6 +128,7 @@ class Farewells:
         child.send_signal(signal.SIGKILL)
 
     def _lose_patience(self, child: Child) -> None:
+        child.why_ended = child.why_ended or "it was to leave, and did not in time"
         self.kill(child)
         if not child.pid:
             self.unborn(child)

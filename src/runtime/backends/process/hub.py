@@ -128,6 +128,7 @@ class Hub:
     def _end_silent(self, child: Child) -> None:
         if child.state is ChildState.BUSY and not child.in_flight:
             child.is_dying = True
+            child.why_ended = "it did not say that it had skipped what was taken back"
             child.send_signal(signal.SIGKILL)
 
     @locked

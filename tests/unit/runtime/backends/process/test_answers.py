@@ -11,7 +11,7 @@ import pytest
 from runtime.backends.process.child_state import ChildState
 from runtime.backends.process.failures import pack_error
 from runtime.backends.process.loading import Loader
-from runtime.backends.process.page import STARTED
+from runtime.backends.process.page import REVOKED, SKIPPED, STARTED
 from runtime.backends.process.relay import Relay
 from runtime.backends.process.results import Kind, pack_result
 from runtime.backends.process.serving import REPLACE_ME
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def bench(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Bench]:
     """A backend of one child, which loads results at once."""
 
-    def load(_self: Loader, call: Callable[[], object]) -> None:
+    def load(_self: Loader, call: Callable[[], object], _job: object = None) -> None:
         call()
 
     monkeypatch.setattr(Loader, "submit", load)
@@ -149,6 +149,44 @@ def test_a_job_that_came_without_its_descriptors_is_sent_again_bare(bench: Bench
     assert not job.is_over()
 
 
+def test_a_job_that_came_bare_cannot_come_without_its_descriptors(bench: Bench) -> None:
+    """A child that says so would be sent the same job for ever."""
+    (peer,) = bench.idle()
+    job = bench.spawn()
+    (number,) = peer.jobs()
+    peer.send(frame(FrameType.BARE, number))
+    bench.run()
+    peer.begin(*peer.jobs())
+    peer.send(frame(FrameType.BARE, number + 1))
+    bench.run()
+
+    assert bench.signals == [(1, signal.SIGKILL)]
+    assert peer.jobs() == []
+    bench.die(peer)
+    (error,) = job.outcomes
+    assert isinstance(error, WorkerCrashedError)
+    assert isinstance(error.__cause__, ProtocolError)
+
+
+def test_a_page_that_is_written_over_does_not_make_a_job_bounce(bench: Bench) -> None:
+    """Its child skips whatever comes, for the page tells it that all was taken back."""
+    (peer,) = bench.idle()
+    peer.page.words[REVOKED] = (1 << 64) - 1
+    job = bench.spawn()
+    (number,) = peer.jobs()
+    assert peer.begin(number) is False
+    peer.page.words[SKIPPED] = number
+    peer.send(frame(FrameType.SKIPPED, number))
+    bench.run()
+
+    assert peer.jobs() == []
+    assert bench.signals == [(1, signal.SIGKILL)]
+    bench.die(peer)
+    (fresh,) = bench.ready(2)
+    assert fresh.jobs() == [1]
+    assert job.slot is bench.child(2)
+
+
 # ---- what others say ----------------------------------------------------------------------
 
 
@@ -163,6 +201,7 @@ def wrong(kind: str, last: int) -> bytes:
         "number of one behind": frame(FrameType.VALUE, last),
         "answered already": frame(FrameType.VALUE, 1),
         "skips what it was never given": frame(FrameType.SKIPPED, last + 1),
+        "skips what was not taken back": frame(FrameType.SKIPPED, last - 1),
         "other version": b"\x09" + frame(FrameType.VALUE, last)[1:],
         "too long": frame(FrameType.VALUE, last)[:-8] + b"\xff" * 8,
     }[kind]
@@ -171,7 +210,7 @@ def wrong(kind: str, last: int) -> bytes:
 WRONG = [
     "unknown type", "type of the pool", "ready twice", "unfit when ready", "wrong number",
     "number of one behind", "answered already", "skips what it was never given",
-    "other version", "too long",
+    "skips what was not taken back", "other version", "too long",
 ]  # fmt: skip
 
 
@@ -191,7 +230,11 @@ def test_a_child_that_makes_no_sense_is_ended_and_what_came_before_counts(
     assert "sent what no worker process sends" in caplog.text
     assert bench.fleet.settling == set()
     bench.die(peer)
-    assert isinstance(jobs[1].outcomes[0], WorkerCrashedError)
+    (error,) = jobs[1].outcomes
+    assert isinstance(error, WorkerCrashedError)
+    assert isinstance(error.__cause__, ProtocolError)
+    assert error.reason == f"ProtocolError: {error.__cause__}"
+    assert "out of memory" not in str(error)
     assert not jobs[2].is_over()
     (fresh,) = bench.ready(2)
     assert fresh.jobs() == [1]
@@ -210,6 +253,8 @@ def test_answers_of_a_child_that_has_no_job_are_refused(bench: Bench) -> None:
 def test_a_late_word_that_a_job_was_skipped_is_no_lie(bench: Bench) -> None:
     """It was taken back, and the child saw it after that."""
     (peer,) = bench.idle()
+    with bench.hub.lock:
+        bench.child(1).take_back()
     peer.send(frame(FrameType.SKIPPED, 1))
     bench.run()
 
@@ -265,7 +310,7 @@ def test_a_result_that_is_no_attachment_fails_alone(
     """A file that could be changed under our feet is not mapped."""
     results = "data" if data_only else "any"
     with bench_of(monkeypatch, results=results) as bench, marked_files(1) as fds:
-        monkeypatch.setattr(bench.hub.loader, "submit", lambda call: call())
+        monkeypatch.setattr(bench.hub.loader, "submit", lambda call, _job: call())
         (peer,) = bench.idle()
         job = bench.spawn()
         (number,) = peer.jobs()

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
+from runtime.backends.process import deaths
 from runtime.backends.process.child_state import ChildState
 from runtime.backends.process.page import FINISHED, SKIPPED, STARTED
 from runtime.backends.process.starting import Ended
@@ -58,6 +61,40 @@ def test_a_crash_fails_what_had_begun_and_gives_the_rest_to_others(bench: Bench)
     assert fresh.jobs() == [1]
     assert behind.slot is bench.child(2)
     assert bench.hub.budget.crashes == 1
+
+
+@pytest.mark.parametrize("lives", [True, False])
+def test_a_child_that_hangs_up_and_lives_is_told_from_one_that_dies(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, *, lives: bool
+) -> None:
+    """A process that the system kills closes its sockets as well, and before its end is seen."""
+    monkeypatch.setattr(deaths, "_lives", lambda _child: lives)
+    (peer,) = bench.idle()
+    job = bench.spawn()
+    peer.begin(2)
+    peer.hang_up()
+    bench.run()
+    bench.die(peer)
+
+    (error,) = job.outcomes
+    assert isinstance(error, WorkerCrashedError)
+    assert ("closed its channel" in error.reason) is lives
+    assert ("out of memory" in str(error)) is not lives
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc")
+def test_only_a_process_that_is_there_and_does_not_end_lives(bench: Bench) -> None:
+    """One that has ended and was not waited for is there, too."""
+    bench.idle()
+    child = bench.child(1)
+    child.pid = os.getpid()
+    assert deaths._lives(child)
+    ended = subprocess.Popen([sys.executable, "-S", "-c", ""])
+    os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)
+    child.pid = ended.pid
+    assert not deaths._lives(child)
+    ended.wait()
+    assert not deaths._lives(child)
 
 
 def test_a_job_that_had_ended_without_an_answer_is_told_so(bench: Bench) -> None:
@@ -128,6 +165,26 @@ def test_a_call_that_killed_too_many_is_not_run_any_more(bench: Bench) -> None:
         bench.spawn()
     bench.spawn(os.getpid)  # another call
     assert bench.hub.quarantine.is_needed
+
+
+@of(max_crashes=2)
+def test_a_call_that_comes_to_an_end_is_forgiven(bench: Bench) -> None:
+    """It was the machine's fault, or is mended: what it killed before does not count any more."""
+    bench.spawn()
+    (peer,) = bench.ready(1)
+    peer.begin(*peer.jobs())
+    bench.die(peer)
+    assert bench.hub.quarantine.is_needed
+    bench.spawn()
+    (peer,) = bench.ready(2)
+    peer.answer(*peer.jobs())
+    bench.run()
+    assert not bench.hub.quarantine.is_needed
+    bench.spawn()
+    peer.begin(*peer.jobs())
+    bench.die(peer)
+
+    bench.spawn()
 
 
 @of(max_restarts=0, retry_on_crash=5, max_workers=2)

@@ -235,6 +235,8 @@ def test_a_job_that_was_skipped_is_run_again_elsewhere(bench: Bench) -> None:
     (number,) = second.jobs()
     assert second.page.words[STARTED] == number - 1
     second.begin(number)
+    with bench.hub.lock:
+        assert bench.child(2).take_back() == []
 
     second.send(frame(FrameType.SKIPPED, number))
     bench.run()

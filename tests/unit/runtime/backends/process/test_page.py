@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from runtime.backends.process.page import (
     CANCELLED,
+    FAULTS_OFFSET,
     FINISHED,
     PAGE_SIZE,
     REVOKED,
@@ -56,6 +58,19 @@ def test_a_new_page_is_empty_nameless_and_not_inherited() -> None:
         assert os.fstat(fd).st_size == PAGE_SIZE
         assert not os.get_inheritable(fd)
         assert os.pread(fd, PAGE_SIZE, 0) == bytes(PAGE_SIZE)
+    finally:
+        os.close(fd)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="seals")
+def test_nobody_can_cut_a_page_short() -> None:
+    """The other side would die of SIGBUS when it next looks at it; faults are written behind it."""
+    fd = new_page_file()
+    try:
+        with pytest.raises(PermissionError):
+            os.ftruncate(fd, 0)
+        os.pwrite(fd, b"stack", FAULTS_OFFSET)
+        assert os.pread(fd, 10, FAULTS_OFFSET) == b"stack"
     finally:
         os.close(fd)
 
