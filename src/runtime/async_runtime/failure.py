@@ -96,7 +96,8 @@ def fresh_view(error: BaseException, traceback: TracebackType | None) -> BaseExc
         view = _copy(error)
     except Exception:  # noqa: BLE001 - any refusal of a foreign class means: use the original
         view = error
-    return view.with_traceback(traceback)
+    # Not as a method of *view*: its class may make anything of that name.
+    return BaseException.with_traceback(view, traceback)
 
 
 def _copy(error: BaseException) -> BaseException:

@@ -235,7 +235,7 @@ class WorkerFuture(JobRecord[T]):
 
     def raised(self, error: BaseException) -> None:
         """See `JobSink`."""
-        if isinstance(error, CancelRequestedError) and self._should_stop():
+        if issubclass(type(error), CancelRequestedError) and self._should_stop():
             self._late = Outcome.STOPPED
         self._end_run(error)
 

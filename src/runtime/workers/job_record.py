@@ -56,7 +56,8 @@ class JobRecord(JobFacts[T]):
 
     def fail(self, error: BaseException) -> bool:
         """Settle with *error*; False: another outcome came first and stands."""
-        if isinstance(error, CancelRequestedError) and self.is_over():
+        # By its type: the error may have a `__class__` of its own, which may raise.
+        if issubclass(type(error), CancelRequestedError) and self.is_over():
             self._late = Outcome.STOPPED
         return self._settle_by(HandleEvent.FAIL, ERROR, self._new_failure(error))
 
@@ -190,7 +191,8 @@ class JobRecord(JobFacts[T]):
         def report(failure: Failure) -> None:
             tell(made(failure.error, label, place))
 
-        return Failure(error, error.__traceback__, report)
+        # Whatever the error's class makes of that name: this must not raise.
+        return Failure(error, vars(BaseException)["__traceback__"].__get__(error), report)
 
     def _failure(self) -> Failure:
         if self._outcome == CANCELLED:  # made for who reads it: cancelling itself stays cheap

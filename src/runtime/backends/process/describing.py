@@ -13,7 +13,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-__all__ = ("args_text", "cap", "message_of", "notes_of", "traceback_text", "type_names")
+__all__ = (
+    "args_text",
+    "cap",
+    "message_of",
+    "name_of",
+    "notes_of",
+    "traceback_text",
+    "type_names",
+)
 
 _MESSAGE: Final = 8 * 1024  # characters, here and below
 _ARGS: Final = 2 * 1024
@@ -39,9 +47,16 @@ def cap(text: str, limit: int) -> str:
 
 def type_names(kind: type) -> tuple[str, ...]:
     """Return the full names of *kind* and of its bases, but for `object`."""
-    return tuple(
-        cap(_words(partial(_full_name, base)), _NAME) for base in kind.__mro__[:_NAMES][:-1]
-    ) or (cap(_words(partial(_full_name, kind)), _NAME),)
+    bases = vars(type)["__mro__"].__get__(kind)[:_NAMES][:-1]
+    return tuple(cap(_words(partial(_full_name, base)), _NAME) for base in bases) or (
+        cap(_words(partial(_full_name, kind)), _NAME),
+    )
+
+
+def name_of(kind: type) -> str:
+    """Return the name of *kind* alone, whatever its metaclass makes of that."""
+    name: str = vars(type)["__name__"].__get__(kind)
+    return name
 
 
 def message_of(error: BaseException) -> str:
@@ -57,9 +72,11 @@ def args_text(error: BaseException) -> str:
 def notes_of(error: BaseException) -> tuple[str, ...]:
     """Return the notes that were added to *error*."""
     notes = vars(BaseException)["__dict__"].__get__(error).get("__notes__")
-    if not isinstance(notes, (list, tuple)):
+    try:
+        given = list(notes)[:_NOTES] if isinstance(notes, (list, tuple)) else []
+    except BaseException:  # noqa: BLE001 - a list of the user's own may do anything
         return ()
-    return tuple(cap(_words(partial(str, note)), _NOTE) for note in list(notes)[:_NOTES])
+    return tuple(cap(_words(partial(str, note)), _NOTE) for note in given)
 
 
 def traceback_text(error: BaseException) -> str:
@@ -122,7 +139,7 @@ def _has_few_relatives(error: BaseException) -> bool:
         relative = ahead.pop()
         if relative is None or id(relative) in seen:
             continue
-        if isinstance(relative, BaseExceptionGroup):
+        if issubclass(type(relative), BaseExceptionGroup):  # it may have a `__class__` that raises
             return False
         seen.add(id(relative))
         ahead += [fields[name].__get__(relative) for name in ("__cause__", "__context__")]
@@ -130,7 +147,8 @@ def _has_few_relatives(error: BaseException) -> bool:
 
 
 def _full_name(kind: type) -> str:
-    return f"{kind.__module__}.{kind.__qualname__}"
+    fields = vars(type)  # a metaclass may make anything of these names
+    return f"{fields['__module__'].__get__(kind)}.{fields['__qualname__'].__get__(kind)}"
 
 
 def _words(give: Callable[[], str]) -> str:
@@ -138,4 +156,4 @@ def _words(give: Callable[[], str]) -> str:
     try:
         return str.__add__("", give())  # a subclass of str becomes one
     except BaseException as refusal:  # noqa: BLE001 - it is the user's code; anything may come
-        return f"<no text: it raised {type(refusal).__name__}>"
+        return f"<no text: it raised {name_of(type(refusal))}>"

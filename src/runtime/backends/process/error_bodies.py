@@ -15,7 +15,7 @@ import pickle
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from runtime.backends.process.describing import message_of, type_names
+from runtime.backends.process.describing import message_of, name_of, type_names
 from runtime.backends.process.plain_pickles import load_plain
 from runtime.backends.process.rebuilding import (
     KNOWN,
@@ -222,7 +222,8 @@ def _trial(data: bytes, error: BaseException) -> None:
     kind, *rest = pickle.loads(data)
     if kind is not type(error):
         raise TypeError("its class is another one when loaded")
-    members = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+    is_group = issubclass(type(error), BaseExceptionGroup)
+    members = vars(BaseExceptionGroup)["exceptions"].__get__(error) if is_group else ()
     put_together(kind, Parts(*rest), members, "trial")
 
 
@@ -231,7 +232,7 @@ def _attempt(what: str, act: Callable[[], T]) -> T:
         return act()
     except BaseException as refusal:  # noqa: BLE001 - it is the user's code; anything may come
         text = message_of(refusal)
-        name = "" if isinstance(refusal, _TooLargeError) else f"{type(refusal).__name__}: "
+        name = "" if type(refusal) is _TooLargeError else f"{name_of(type(refusal))}: "
         raise UnfitError(f"{what} failed: {name}{text}") from None
 
 

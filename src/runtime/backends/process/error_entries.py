@@ -6,7 +6,7 @@ Threads: any; no state.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from runtime.backends.process import describing
 from runtime.backends.process.error_bodies import Form, UnfitError, body_of
@@ -117,10 +117,13 @@ class _Table:
             form, body = body_of(error, self._left, self._nested)
         except UnfitError as refusal:
             return entry._replace(reason=describing.message_of(refusal))
+        except Exception as refusal:  # noqa: BLE001 - what a metaclass or a property raises
+            name = describing.name_of(type(refusal))
+            return entry._replace(reason=f"packing it raised {name}")
         self._left -= len(body)
         entry = entry._replace(form=int(form), body=body)
-        if isinstance(error, BaseExceptionGroup) and form is not Form.ITSELF:
-            entry = self._with_members(entry, error)
+        if issubclass(type(error), BaseExceptionGroup) and form is not Form.ITSELF:
+            entry = self._with_members(entry, cast("BaseExceptionGroup[BaseException]", error))
         return entry
 
     def _linked(self, entry: Entry, number: int) -> Entry:

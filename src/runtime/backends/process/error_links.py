@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from runtime.backends.process.describing import cap, message_of
+from runtime.backends.process.describing import cap, message_of, name_of
 from runtime.backends.process.error_bodies import Form, load_body
 from runtime.backends.process.error_entries import NOBODY, Entry
 from runtime.errors import ProtocolError, RemoteError, RemoteTraceback
@@ -95,7 +95,7 @@ def _made(
         try:
             return load_body(form, entry.body, entry.names[0], members, entry.title)
         except BaseException as refusal:  # noqa: BLE001 - it is the user's code; anything may come
-            reason = f"loading it failed: {type(refusal).__name__}: {message_of(refusal)}"
+            reason = f"loading it failed: {name_of(type(refusal))}: {message_of(refusal)}"
     return RemoteError(
         label,
         entry.names,

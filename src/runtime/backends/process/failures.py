@@ -20,6 +20,7 @@ import os
 import pickle
 from typing import TYPE_CHECKING, Any, Final
 
+from runtime.backends.process.describing import name_of
 from runtime.backends.process.error_bodies import Form
 from runtime.backends.process.error_entries import MOST_ENTRIES, describe, tabulate
 from runtime.backends.process.error_links import checked_entry, rebuild
@@ -54,7 +55,8 @@ def pack_error(
         return _packed(error, label, limit, (id(error),))
     except BaseException as refusal:  # noqa: BLE001 - no memory, or an interrupt meant for the job
         try:
-            return _encoded(label, [describe(error, f"packing it raised {type(refusal).__name__}")])
+            reason = f"packing it raised {name_of(type(refusal))}"
+            return _encoded(label, [describe(error, reason)])
         except BaseException:  # noqa: BLE001 - no memory at all
             return _LAST_RESORT
 

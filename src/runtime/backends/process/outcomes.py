@@ -12,11 +12,17 @@ import os
 from typing import TYPE_CHECKING
 
 from runtime.backends.process.buffers import Attachment
+from runtime.backends.process.describing import (
+    args_text,
+    message_of,
+    traceback_text,
+    type_names,
+)
 from runtime.backends.process.failures import runs_code, unpack_error
 from runtime.backends.process.results import may_run_code, unpack_result
 from runtime.backends.process.serving import REPLACE_ME
 from runtime.backends.process.wire import FrameType
-from runtime.errors import ProtocolError
+from runtime.errors import ProtocolError, RemoteError
 from runtime.logs import logger
 
 if TYPE_CHECKING:
@@ -68,27 +74,45 @@ class Outcomes:
 
     def _cannot_settle(self, job: JobSink, error: BaseException) -> None:
         """Whoever waits for *job* is told at least that."""
-        logger(__name__).error("the answer of %s was lost: %r", job.label, error, exc_info=error)
-        self._finish(job, None, error)
+        try:
+            logger(__name__).error("the answer of %s was lost", job.label, exc_info=error)
+        finally:
+            self._finish(job, None, error)
 
     def _settle(self, job: JobSink, frame: Frame) -> None:
         """Settle *job*; elsewhere where that may run code of the user, or take long."""
         if frame.type == FrameType.ERROR:
             drop([frame])
             if runs_code(frame.payload, data_only=self._data_only):
-                self.hub.loader.submit(functools.partial(self._load_error, job, frame))
+                self.hub.loader.submit(functools.partial(self._load_error, job, frame), job)
             else:
                 self._load_error(job, frame)
             return
         kind = frame.kind & ~REPLACE_ME
         if frame.descriptors or may_run_code(kind, frame.payload):
-            self.hub.loader.submit(functools.partial(self._load_value, job, frame))
+            self.hub.loader.submit(functools.partial(self._load_value, job, frame), job)
         else:
             self._load_value(job, frame)
 
     def _load_value(self, job: JobSink, frame: Frame) -> None:
         try:
-            value = unpack_result(
+            self._finish(job, *self._value(job, frame))
+        except BaseException as error:  # noqa: BLE001 - here nobody else catches it
+            self._cannot_settle(job, error)
+
+    def _load_error(self, job: JobSink, frame: Frame) -> None:
+        try:
+            self._finish(job, None, self.error(frame, job.label))
+        except BaseException as error:  # noqa: BLE001 - as above
+            self._cannot_settle(job, error)
+
+    def _value(self, job: JobSink, frame: Frame) -> tuple[object, BaseException | None]:
+        """Return the value that came, or the error that stands for it."""
+        if job.is_over():  # nobody wants it any more, and it may take for ever
+            drop([frame])
+            return None, None
+        try:
+            value: object = unpack_result(
                 frame.kind & ~REPLACE_ME,
                 frame.payload,
                 _attachment(frame, job),
@@ -96,22 +120,27 @@ class Outcomes:
                 label=job.label,
             )
         except BaseException as error:  # noqa: BLE001 - it is the job's outcome
-            self._finish(job, None, error)
-        else:
-            self._finish(job, value, None)
-
-    def _load_error(self, job: JobSink, frame: Frame) -> None:
-        self._finish(job, None, self.error(frame, job.label))
+            return None, error
+        return value, None
 
     def _finish(self, job: JobSink, value: object, error: BaseException | None) -> None:
         parcel = job.work
-        if parcel is not None and parcel.packed.attachment is not None:
-            parcel.packed.close()
+        try:
+            if parcel is not None and parcel.packed.attachment is not None:
+                parcel.packed.close()
+        finally:
+            self._give(job, value, error)
+
+    def _give(self, job: JobSink, value: object, error: BaseException | None) -> None:
+        """Settle *job*; where an error's class refuses that, with an error of ours."""
         try:
             if error is None:
                 job.returned(value)
             else:
-                job.raised(error)
+                try:
+                    job.raised(error)
+                except BaseException as refusal:  # noqa: BLE001 - it may be any code of the user
+                    job.raised(_in_place_of(error, refusal, job.label))
         finally:
             self._settled((job,))
             if self._fleet.watchers:
@@ -148,6 +177,18 @@ class Outcomes:
             logger(__name__).exception("what %s reported of itself cannot be read", job.label)
         else:
             job.note_progress(value)
+
+
+def _in_place_of(error: BaseException, refusal: BaseException, label: str) -> RemoteError:
+    """Return what stands for *error*, of which *refusal* came when it became an outcome."""
+    return RemoteError(
+        label,
+        type_names(type(error)),
+        message_of(error),
+        reason=f"handling it raised {type_names(type(refusal))[0]}: {message_of(refusal)}",
+        args_text=args_text(error),
+        remote_traceback=traceback_text(error),
+    )
 
 
 def _attachment(frame: Frame, job: JobSink) -> Attachment | None:

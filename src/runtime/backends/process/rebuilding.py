@@ -90,7 +90,7 @@ def take_apart(error: BaseException) -> Parts:
     if kind is CancelRequestedError and not is_plain(state.get("reason")):
         state["reason"] = None  # the scope that asked is of that process alone
     args = field_of(error, "args")
-    if isinstance(error, BaseExceptionGroup):  # its message and members are fields
+    if issubclass(type(error), BaseExceptionGroup):  # its message and members are fields
         args = ("list",) if list in map(type, args[1:2]) else ()
     return Parts(args, fields, state)
 

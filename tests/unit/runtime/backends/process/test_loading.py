@@ -9,6 +9,7 @@ import pytest
 
 from runtime.backends.process import loading
 from runtime.backends.process.loading import Loader
+from tests.unit.runtime.backends.process.core_bench import FakeJob
 from tests.unit.runtime.gates import GUARD, Gate
 
 if TYPE_CHECKING:
@@ -81,6 +82,75 @@ def test_where_all_hang_the_next_ones_wait_and_nothing_is_lost(loader: Loader) -
         gate.open()
 
 
+def hung(loader: Loader, first: int, count: int) -> tuple[list[Gate[str]], list[FakeJob]]:
+    """Return what hangs for *count* jobs, and them."""
+    gates: list[Gate[str]] = [Gate() for _ in range(count)]
+    jobs = [FakeJob(first + number) for number in range(count)]
+    for gate, job in zip(gates, jobs, strict=True):
+        loader.submit(gate, job)
+    for gate in gates:
+        gate.wait_begun()
+    return gates, jobs
+
+
+def test_what_hangs_for_jobs_that_are_over_stops_nothing(loader: Loader) -> None:
+    """The threads are lost, and others take their places, whoever comes first."""
+    gates, jobs = hung(loader, 1, loading._MOST)
+    done = threading.Semaphore(0)
+    loader.submit(done.release)
+    loader.note_over()  # of none of these
+    assert not done.acquire(blocking=False)
+
+    jobs[3].state = "over"
+    loader.note_over()
+
+    assert done.acquire(timeout=GUARD)
+    for job in jobs:
+        job.state = "over"
+    more, _ = hung(loader, 100, loading._MOST - 1)
+    do(loader)
+    for gate in gates + more:
+        gate.open()
+
+
+def test_there_is_an_end_to_the_threads_that_are_lost(
+    loader: Loader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then the next ones wait after all."""
+    monkeypatch.setattr(loading, "_MOST_LOST", 2)
+    gates: list[Gate[str]] = []
+    for first in range(loading._MOST + 2):
+        more, (job,) = hung(loader, first, 1)
+        gates += more
+        job.state = "over"
+    done = threading.Semaphore(0)
+    loader.submit(done.release)
+    loader.note_over()
+
+    assert len(loaders()) == loading._MOST + 2
+    assert not done.acquire(blocking=False)
+    gates[0].open()
+    assert done.acquire(timeout=GUARD)
+    for gate in gates:
+        gate.open()
+
+
+def test_a_replacement_that_cannot_be_started_is_not_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What waits goes on waiting; who settled the job loads nothing of others."""
+    loader = Loader()
+    loader._queue.append((list, None))
+
+    def refuse(_self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    loader.note_over()
+
+    assert (loader._count, len(loader._queue)) == (0, 1)
+
+
 def test_a_thread_that_is_free_is_used_again(loader: Loader) -> None:
     """One after the other: few threads do all."""
     threads = {do(loader) for _ in range(50)}
@@ -105,7 +175,7 @@ def test_a_thread_that_gives_up_when_it_is_called_stays(loader: Loader) -> None:
 
     assert loader._has_left(gate, is_tired=True) is False
     assert gate.locked()
-    loader._queue.append(list)
+    loader._queue.append((list, None))
     assert loader._has_left(gate, is_tired=False) is False
     loader._queue.clear()
     loader._closed = True
