@@ -153,6 +153,7 @@ class ProcessBackend:
         """See `Backend.note_over`."""
         if was_running:
             self._ladder.give_up(job)
+            self._hub.loader.note_over()
         else:
             self._note_shell()
             if not self._fleet.is_full:
