@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import runtime
+from runtime.async_runtime.callback_thread import must_hand_over
 from runtime.testing.leaks import LeakCheck
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def leaves_nothing_behind() -> Iterator[None]:
     with LeakCheck():
         yield
         drop_default_pool()
+    assert not must_hand_over(), "this thread runs no callbacks any more: it ran another's work"
 
 
 @pytest.fixture

@@ -51,7 +51,7 @@ class Loader:
             try:
                 self._start()
             except RuntimeError:
-                self._run()
+                self._run_here()
 
     def note_over(self) -> None:
         """A job is over, whoever settled it: what hangs for it may stand in the way of others."""
@@ -62,7 +62,17 @@ class Loader:
                 self._cannot_start()
 
     def _start(self) -> None:
-        threading.Thread(target=self._run, name="vela-results", daemon=True).start()
+        threading.Thread(target=self._work, name="vela-results", daemon=True).start()
+
+    def _run_here(self) -> None:
+        """Run what waits on this thread, which is somebody else's."""
+        while self._queue:
+            try:
+                call, _ = self._queue.popleft()
+            except IndexError:  # another thread took the last one
+                break
+            self._call(call)
+        self._cannot_start()
 
     @locked
     def _add(self, call: Callable[[], object], job: JobSink | None) -> bool:
@@ -91,8 +101,12 @@ class Loader:
         """Needs lock. Return how many threads are busy with what is of no use any more."""
         return sum(job is not None and job.is_over() for job in self._busy.values())
 
-    def _run(self) -> None:
+    def _work(self) -> None:
+        """What the threads do."""
         keeps_out_callbacks()
+        self._run()
+
+    def _run(self) -> None:
         gate = threading.Lock()
         gate.acquire()
         while True:
