@@ -8,7 +8,7 @@ Source: async-runtime-spec.md, sections 1 and 5; ADR-001.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar, cast, overload
 
 from runtime.async_runtime.foreign import await_elsewhere, is_refusal
 from runtime.async_runtime.poll import PENDING, Poll
@@ -113,9 +113,21 @@ class Future(ABC, Generic[T]):
         """Return a future of what the future ``func(value)`` gives. *func* is called once."""
         return FlatMapFuture(self, func)
 
+    @overload
+    def then(self, func: Callable[[T], FutureLike[U]]) -> Future[U]: ...
+
+    @overload
+    def then(self, func: Callable[[T], U]) -> Future[U]: ...
+
     def then(self, func: Callable[[T], Any]) -> Future[Any]:
         """Do `flat_map` where *func* gives a future, and `map` where it gives a plain value."""
         return FlatMapFuture(self, func, plain=True)
+
+    @overload
+    def catch(self, func: Callable[[Exception], FutureLike[U]]) -> Future[T | U]: ...
+
+    @overload
+    def catch(self, func: Callable[[Exception], U]) -> Future[T | U]: ...
 
     def catch(self, func: Callable[[Exception], Any]) -> Future[Any]:
         """Return a future that turns an error into ``func(error)``, a value or a future.

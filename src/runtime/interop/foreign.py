@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextvars
 from concurrent.futures import CancelledError
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, TypeVarTuple
 
 from runtime.interop.foreign_future import ForeignFuture, caller, name_of
 from runtime.interop.lending import LentLoop, Stay
@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     import asyncio
     import concurrent.futures
     from collections.abc import Awaitable, Callable
+    from typing import Unpack
 
 __all__ = ("from_asyncio", "from_concurrent", "from_trio", "lent_asyncio", "lent_trio")
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 
 def from_concurrent(
@@ -107,8 +109,8 @@ def from_asyncio(
 
 
 def from_trio(
-    function: Callable[..., Awaitable[T]],
-    *args: Any,  # noqa: ANN401 - whatever the function takes
+    function: Callable[[Unpack[Ts]], Awaitable[T]],
+    *args: *Ts,
     loop: LentLoop | None = None,
     cancel_on_abandon: bool = True,
 ) -> ForeignFuture[T]:

@@ -7,7 +7,7 @@ Source: worker-api-spec.md, section 5; ADR-005.
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from runtime.async_runtime.outcome import VALUE
 from runtime.backends.interrupts import Interrupts
@@ -15,13 +15,23 @@ from runtime.errors import CancelRequestedError, WorkerStartError, WorkerTimeout
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextvars import Context
 
     from runtime.async_runtime.promise import Promise
     from runtime.async_runtime.timers import Timer
     from runtime.workers.job import WorkerFuture
     from runtime.workers.job_record import JobRecord
 
-__all__ = ("JobOptions", "deadline_of", "forward")
+__all__ = ("JobOptions", "SpawnOptions", "deadline_of", "forward")
+
+
+class SpawnOptions(TypedDict, total=False):
+    """What every form of `WorkerPool.spawn` takes beside the function and its arguments."""
+
+    run_timeout: float | None
+    context: Context | None
+    interrupt: bool
+    cancel_on_abandon: bool
 
 
 class JobOptions:

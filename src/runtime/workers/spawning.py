@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextvars
 import sys
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, TypeVarTuple, cast, overload
 
 from runtime.async_runtime.outcome import ERROR
 from runtime.backends.base import this_thread
@@ -31,14 +31,17 @@ from runtime.workers.options import JobOptions, deadline_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from types import CodeType
+    from typing import Unpack
 
     from runtime.backends.base import JobSink
+    from runtime.workers.options import SpawnOptions
     from runtime.workers.pool_core import PoolCore
     from runtime.workers.worker_handle import WorkerHandle
 
 __all__ = ("JobMaker", "refuse")
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 _getframe = sys._getframe  # what the standard library itself uses to name a caller
 _copy_context = contextvars.copy_context
@@ -51,6 +54,29 @@ class JobMaker:
     name: str
     _core: PoolCore
     _submit: Callable[[JobSink], None]  # the backend's; `refuse` from the shutdown on
+
+    @overload
+    def spawn(
+        self,
+        func: Callable[[Unpack[Ts]], T],
+        timeout: float | None = None,
+        name: str | None = None,
+        *,
+        args: tuple[*Ts],
+        **options: Unpack[SpawnOptions],
+    ) -> WorkerFuture[T]: ...
+
+    @overload
+    def spawn(
+        self,
+        func: Callable[..., T],
+        timeout: float | None = None,
+        name: str | None = None,
+        *,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        **options: Unpack[SpawnOptions],
+    ) -> WorkerFuture[T]: ...
 
     def spawn(
         self,

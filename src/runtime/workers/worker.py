@@ -6,7 +6,7 @@ Source: worker-api-spec.md, section 2; ADR-013.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, final
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, TypeVarTuple, final, overload
 
 from runtime.workers.checks import check_callable
 from runtime.workers.current import CurrentJob, current_job
@@ -20,12 +20,14 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from runtime.workers.job import WorkerFuture
+    from runtime.workers.options import SpawnOptions
     from runtime.workers.pool_backends import PoolOptions
 
 __all__ = ("Worker",)
 
 BackendName: TypeAlias = Literal["thread", "process", "inline"]
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 U = TypeVar("U")
 
 _getframe = sys._getframe  # what the standard library itself uses to name a caller
@@ -37,6 +39,33 @@ class Worker:
 
     All of it uses `WorkerPool.get_global` unless *pool* is given; nothing is kept here.
     """
+
+    @overload
+    @staticmethod
+    def spawn(
+        func: Callable[[Unpack[Ts]], T],
+        timeout: float | None = None,
+        name: str | None = None,
+        *,
+        args: tuple[*Ts],
+        backend: BackendName | None = None,
+        pool: WorkerPool | None = None,
+        **options: Unpack[SpawnOptions],
+    ) -> WorkerFuture[T]: ...
+
+    @overload
+    @staticmethod
+    def spawn(
+        func: Callable[..., T],
+        timeout: float | None = None,
+        name: str | None = None,
+        *,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        backend: BackendName | None = None,
+        pool: WorkerPool | None = None,
+        **options: Unpack[SpawnOptions],
+    ) -> WorkerFuture[T]: ...
 
     @staticmethod
     def spawn(

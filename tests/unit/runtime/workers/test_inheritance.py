@@ -23,7 +23,7 @@ def child_of(
 
     def work() -> None:
         clock.advance(1.0)
-        children.append(scripted.spawn(nothing, **limits))  # type: ignore[arg-type]  # the names are those of limits
+        children.append(scripted.spawn(nothing, **limits))  # type: ignore[call-overload]  # the names are those of limits
 
     backend.run(scripted.spawn(work, timeout=3.0, name="parent"))
     return children[0]

@@ -88,9 +88,9 @@ def test_a_job_past_its_limit_is_stopped(
     """The future is told at once, the function is asked, and it stopped."""
     processes.warm_up(GUARD)
     gate = far_gate()
-    future = processes.spawn(
+    future = processes.spawn(  # type: ignore[call-overload]  # it is one of two
         functools.partial(sleep_for_long, gate),
-        **{limit: 0.02},  # type: ignore[arg-type]  # one of two
+        **{limit: 0.02},
     )
 
     assert isinstance(future.exception(GUARD), WorkerTimeoutError)

@@ -196,7 +196,7 @@ def test_timeout_and_name_are_taken_by_position(executor: Executor) -> None:
 def test_further_options_are_keywords_only() -> None:
     """What comes third by position can then never change its meaning."""
     with pytest.raises(TypeError, match="positional"):
-        _ = Worker.spawn(lambda: 1, None, None, 1.0)  # type: ignore[call-arg]  # refused, which is the point
+        _ = Worker.spawn(lambda: 1, None, None, 1.0)  # type: ignore[call-overload]  # refused, which is the point
 
 
 def test_threads_are_named_after_us() -> None:
