@@ -22,9 +22,9 @@ from runtime.backends.process.failures import pack_error
 from runtime.backends.process.lifeline import arm_lifeline
 from runtime.backends.process.page import FAULTS_OFFSET, Page
 from runtime.backends.process.results import pack_result
-from runtime.backends.process.serving import Order, Server, ServerOptions, label_of
+from runtime.backends.process.serving import Server, ServerOptions
 from runtime.backends.process.stop_token import TOKEN_SIGNAL
-from runtime.backends.process.unpacking import ReceivedFunction
+from runtime.backends.process.unpacking import Order, ReceivedFunction, label_of
 from runtime.backends.process.wire import FrameType
 
 if TYPE_CHECKING:
@@ -123,6 +123,7 @@ class _Slot:
                 label=label_of(order),
                 data_only=self._data_only,
                 in_band=True,
+                verb="report",
             )
             self.channel.send(FrameType.PROGRESS, order[0], data, kind=kind)
 

@@ -172,7 +172,13 @@ class Outcomes:
 
     def _note_progress(self, job: JobSink, frame: Frame) -> None:
         try:
-            value = unpack_result(frame.kind, frame.payload, data_only=self._data_only)
+            value = unpack_result(
+                frame.kind,
+                frame.payload,
+                data_only=self._data_only,
+                label=job.label,
+                verb="report",
+            )
         except BaseException:  # noqa: BLE001 - reported
             logger(__name__).exception("what %s reported of itself cannot be read", job.label)
         else:

@@ -44,6 +44,7 @@ _INT: Final = Struct("<q")
 _INT_LIMIT: Final = 1 << 63
 _FLOAT: Final = Struct("<d")
 _LOOKS_UP: Final = re.compile(rb"[\x82-\x84\x93]")  # opcodes EXT1 to EXT4, STACK_GLOBAL
+_NAMES: Final = {"return": "result", "report": "progress"}  # of a value, by what is done with it
 _LONG: Final = 1 << 16  # to unpickle more takes its time, whatever it is
 
 
@@ -54,6 +55,7 @@ def pack_result(
     label: str = "the job",
     data_only: bool = False,
     in_band: bool = False,
+    verb: str = "return",
 ) -> tuple[int, bytes, Attachment | None]:
     """Return the kind of *value*, its bytes, and its large buffers. In the process of the job.
 
@@ -63,6 +65,7 @@ def pack_result(
         label: Whose result it is, for messages.
         data_only: Pack plain data and nothing else.
         in_band: Use no attachment.
+        verb: What the job does with it, for messages: ``return`` or ``report``.
 
     Raises:
         UnpicklableError: *value* cannot travel.
@@ -76,28 +79,33 @@ def pack_result(
     writer = AttachmentWriter() if is_supported() and not in_band else None
     try:
         if data_only:
-            kind, data = Kind.PLAIN, _plain(value, writer, threshold, label)
+            kind, data = Kind.PLAIN, _plain(value, writer, threshold, (label, verb))
         else:
             kind, data = Kind.PICKLE, dump(value, writer, threshold)
         return kind, data, None if writer is None else writer.finish()
     except AttachmentRefusedError:
-        return pack_result(value, threshold, label=label, data_only=data_only, in_band=True)
+        return pack_result(
+            value, threshold, label=label, data_only=data_only, in_band=True, verb=verb
+        )
     except ResultRefusedError:
         raise
     except (Exception, SystemExit) as error:
-        raise why_not(label, {"result": value}, error) from error
+        raise why_not(label, {_NAMES[verb]: value}, error, verb) from error
     finally:
         if writer is not None:
             writer.close()
 
 
-def _plain(value: object, writer: AttachmentWriter | None, threshold: int, label: str) -> bytes:
+def _plain(
+    value: object, writer: AttachmentWriter | None, threshold: int, whose: tuple[str, str]
+) -> bytes:
     from runtime.backends.process.plain import NotPlainError, encode  # noqa: PLC0415 - an option
 
     try:
         return encode(value, writer, threshold)
     except NotPlainError as error:
-        raise ResultRefusedError(label, error.path("result")) from None
+        label, verb = whose
+        raise ResultRefusedError(label, error.path(_NAMES[verb]), verb=f"{verb}ed") from None
 
 
 def _small(value: object, threshold: int) -> tuple[int, bytes] | None:
@@ -127,6 +135,7 @@ def unpack_result(
     *,
     data_only: bool = False,
     label: str = "the job",
+    verb: str = "return",
 ) -> Any:  # noqa: ANN401 - Any: whatever the function returned
     """Return the value. In the parent; the *attachment* is closed, also where this raises.
 
@@ -136,6 +145,7 @@ def unpack_result(
         attachment: The large buffers, if there are any.
         data_only: Refuse everything that would have to be unpickled.
         label: Whose result it is, for messages.
+        verb: See `pack_result`.
 
     Raises:
         ResultRefusedError: with *data_only*: it is pickled.
@@ -144,7 +154,9 @@ def unpack_result(
     """
     try:
         if kind == Kind.PICKLE:
-            return _unpickled(data, attachment, data_only=data_only, label=label)
+            if data_only:
+                raise ResultRefusedError(label, f"{_NAMES[verb]}: a pickle", verb=f"{verb}ed")
+            return _unpickled(data, attachment, label)
         if kind == Kind.PLAIN:
             from runtime.backends.process.plain_reading import decode  # noqa: PLC0415 - an option
 
@@ -163,12 +175,8 @@ def unpack_result(
 def _unpickled(
     data: bytes | bytearray | memoryview,
     attachment: Attachment | None,
-    *,
-    data_only: bool,
     label: str,
 ) -> Any:  # noqa: ANN401 - Any: see `unpack_result`
-    if data_only:
-        raise ResultRefusedError(label, "result: a pickle")
     contents = None if attachment is None else attachment.open()
     try:
         if contents is None:

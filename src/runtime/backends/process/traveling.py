@@ -24,7 +24,9 @@ __all__ = ("find_culprit", "reason_of", "why_not")
 _MOST: Final = 50_000  # objects that are looked at
 _LONGEST: Final = 300  # characters of an error's message
 _KEY: Final = 40  # characters of a key
+_BY_VALUE: Final = "cloudpickle"  # may be missing where this package was put by hand
 _UNSEEN: Final = object()
+_WHAT: Final = {"return": "its result ", "report": "what it reported "}  # by verb
 _ADVICE: Final = {  # by the name of a type
     "_thread.lock": "make the lock inside of the function: processes cannot share it",
     "_thread.RLock": "make the lock inside of the function: processes cannot share it",
@@ -50,13 +52,16 @@ def find_culprit(obj: object, name: str = "func") -> str | None:
     return None if found is None else f"{found[0]}: {found[1]}"
 
 
-def why_not(label: str, parts: Mapping[str, object], error: BaseException) -> UnpicklableError:
+def why_not(
+    label: str, parts: Mapping[str, object], error: BaseException, verb: str = "pass"
+) -> UnpicklableError:
     """Return the error that says why *parts*, by their names, cannot travel together.
 
     Args:
         label: Whose they are.
         parts: What was pickled.
         error: What pickling raised.
+        verb: What is done with them: a job may also ``return`` or ``report`` something.
     """
     path, kind = "", ""
     if not isinstance(error, MemoryError):  # a search needs some, too
@@ -67,10 +72,10 @@ def why_not(label: str, parts: Mapping[str, object], error: BaseException) -> Un
                 break
     return UnpicklableError(
         label,
-        "cannot travel to another process",
+        f"{_WHAT.get(verb, '')}cannot travel to another process",
         path=path,
         reason=reason_of(error),
-        advice=_advice(error, kind),
+        advice=_advice(error, kind, verb),
     )
 
 
@@ -85,11 +90,15 @@ def reason_of(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def _advice(error: BaseException, kind: str) -> str:
+def _advice(error: BaseException, kind: str, verb: str) -> str:
+    if isinstance(error, ImportError) and error.name == _BY_VALUE:
+        return f"install {_BY_VALUE}, or {verb} only what can be imported from a module"
     if _is_too_deep(error):
-        return "it is nested too deeply: pass a flat form of it"
+        return f"it is nested too deeply: {verb} a flat form of it"
     if isinstance(error, MemoryError):
-        return "there is not enough memory to pickle it: pass less, or in parts"
+        return f"there is not enough memory to pickle it: {verb} less, or in parts"
+    if verb != "pass":  # it was made inside of the function
+        return f"{verb} plain data instead"
     return _ADVICE.get(kind, "make it inside of the function, or pass plain data instead")
 
 
@@ -99,7 +108,11 @@ def _is_too_deep(error: BaseException) -> bool:
 
 def _look(root: object, name: str) -> tuple[str, str] | None:
     """Return the way to what cannot travel, and its type; None where *root* can."""
-    pickler = _tracker()(_Nowhere(), PROTOCOL, buffer_callback=_leave_out)
+    try:
+        tracker = _tracker()
+    except ImportError:  # without what pickles by value nothing can be looked for
+        return None
+    pickler = tracker(_Nowhere(), PROTOCOL, buffer_callback=_leave_out)
     try:
         pickler.dump(root)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - any of them is an answer

@@ -120,6 +120,18 @@ def test_progress_and_records_come_through(bench: Bench, caplog: pytest.LogCaptu
     assert bench.child(1).state is ChildState.BUSY
 
 
+@pytest.mark.parametrize("bench", [{"results": "data"}], indirect=True)
+def test_a_report_that_is_refused_was_reported(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By whom, and that it was no result."""
+    peer, _, numbers = three_jobs(bench)
+    peer.send(frame(FrameType.PROGRESS, numbers[0], b"?", kind=int(Kind.PICKLE)))
+    bench.run()
+
+    assert "worker 2 reported what is no plain data (progress: a pickle)" in caplog.text
+
+
 def test_a_child_that_says_so_is_replaced(bench: Bench) -> None:
     """A job left something behind: the ones that it has not begun go elsewhere."""
     peer, jobs, numbers = three_jobs(bench)

@@ -124,9 +124,20 @@ def test_a_result_that_cannot_travel_names_the_way(error: BaseException) -> None
 
 
 def test_a_lock_is_no_result() -> None:
-    """The usual reason."""
-    with pytest.raises(UnpicklableError, match=r"job 3: .*result\['lock'\]: _thread.lock"):
+    """The usual reason. It was made inside of the function: that is no advice."""
+    whole = r"job 3: its result cannot travel .*result\['lock'\]: _thread.lock.*; return plain data"
+    with pytest.raises(UnpicklableError, match=whole):
         pack_result({"lock": threading.Lock()}, LIMIT, label="job 3")
+
+
+def test_what_is_reported_is_not_said_to_be_returned() -> None:
+    """Nobody would find it at the end of the function."""
+    whole = r"job 3: what it reported cannot .*\(progress: _thread.lock\).*; report plain data"
+    with pytest.raises(UnpicklableError, match=whole):
+        pack_result(threading.Lock(), LIMIT, label="job 3", verb="report")
+    refused = r"job 3 reported what is no plain data \(progress: .*Counted"
+    with pytest.raises(ResultRefusedError, match=refused):
+        pack_result(Counted(), LIMIT, data_only=True, label="job 3", verb="report")
 
 
 @pytest.mark.parametrize("kind", [ValueError, SystemExit, RecursionError])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 import threading
 from collections import deque
 from pathlib import Path
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runtime.backends.process import traveling
+from runtime.backends.process import pickling, traveling
+from runtime.backends.process.checking import check_travels
 from runtime.backends.process.traveling import find_culprit, why_not
 from runtime.errors import UnpicklableError
 from tests.unit.runtime.backends.process.packing_here import Raises, add, same
@@ -241,3 +243,29 @@ def test_files_are_to_be_opened_there() -> None:
     """The most common one."""
     with Path(__file__).open("rb") as file:
         assert "open the file" in why_not("worker 1", {"func": file}, TypeError("no")).advice
+
+
+@pytest.fixture
+def without_cloudpickle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where the package was put by hand."""
+    monkeypatch.setitem(sys.modules, "cloudpickle", None)
+    monkeypatch.setattr(pickling, "cloud_pickler", pickling.cloud_pickler.__wrapped__)
+    monkeypatch.setattr(traveling, "cloud_pickler", pickling.cloud_pickler)
+    monkeypatch.setattr(traveling, "_tracker", traveling._tracker.__wrapped__)
+
+
+@pytest.mark.usefixtures("without_cloudpickle")
+def test_what_pickles_by_value_may_be_missing() -> None:
+    """That is told as all that keeps a function from traveling, with what to do."""
+    with pytest.raises(UnpicklableError, match="install cloudpickle, or pass only what") as caught:
+        check_travels(lambda: 1)
+
+    assert isinstance(caught.value.__cause__, ImportError)
+
+
+@pytest.mark.usefixtures("without_cloudpickle")
+def test_the_way_is_not_looked_for_where_nothing_pickles_by_value() -> None:
+    """The error of the pickling stays what is told."""
+    error = why_not("job 3", {"func": LOCK}, ValueError("no"))
+
+    assert (error.path, error.reason) == ("", "ValueError: no")
