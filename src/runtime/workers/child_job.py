@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from runtime.backends.base import SlotView
-    from runtime.backends.process.serving import Order
+    from runtime.backends.process.unpacking import Order
 
 __all__ = ("end_job", "interruptible", "make_job")
 

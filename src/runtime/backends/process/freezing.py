@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any, Final, final
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from collections.abc import Set as AbstractSet
 
-__all__ = ("Snapshot", "is_importable", "snapshot_of")
+__all__ = ("Snapshot", "is_importable", "modules_by_value", "snapshot_of")
 
 _ATOMS: Final = frozenset(
     {type(None), bool, int, float, complex, str, bytes, type(...), range, re.Pattern, ContextVar}
@@ -149,13 +150,19 @@ def is_importable(value: Any) -> bool:  # noqa: ANN401 - Any: it may be anything
     return found is value
 
 
-def _is_by_value(module_name: str) -> bool:
-    """Tell whether the user told cloudpickle to take that module by value."""
+def modules_by_value() -> AbstractSet[str]:
+    """Return the names of the modules that the user told cloudpickle to take by value."""
     cloudpickle = sys.modules.get("cloudpickle")
-    if cloudpickle is None:
-        return False
-    registered: set[str] = cloudpickle.list_registry_pickle_by_value()
-    return any(module_name == name or module_name.startswith(name + ".") for name in registered)
+    # While another thread imports it, it has no functions yet: nobody can have told it anything.
+    registered = getattr(cloudpickle, "list_registry_pickle_by_value", None)
+    return frozenset() if registered is None else registered()
+
+
+def _is_by_value(module_name: str) -> bool:
+    """Tell whether *module_name* is one of these, or inside of one."""
+    return any(
+        module_name == name or module_name.startswith(name + ".") for name in modules_by_value()
+    )
 
 
 def _frozen(value: object, waiting: list[FunctionType], seen: set[int]) -> object:

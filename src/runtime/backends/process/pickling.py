@@ -20,6 +20,8 @@ from collections import ChainMap
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
+from runtime.backends.process.caches import CACHED, reduce_cache
+from runtime.backends.process.freezing import modules_by_value
 from runtime.backends.process.variables import reduce_variable
 
 if TYPE_CHECKING:
@@ -37,7 +39,8 @@ __all__ = (
     "rebuild_view",
 )
 
-_Reduced: TypeAlias = "tuple[Any, ...]"  # Any: a callable and arguments, as pickle takes them
+# Any: a callable and arguments, as pickle takes them; or the name of something to import.
+_Reduced: TypeAlias = "tuple[Any, ...] | str"
 
 PROTOCOL: Final = 5
 _NEVER: Final = sys.maxsize
@@ -119,7 +122,7 @@ def dump(
         AttachmentRefusedError: the writer failed.
         Exception: whatever pickling raised.
     """
-    if not by_value and not _has_modules_by_value():
+    if not by_value and not modules_by_value():
         mark = (0, 0) if writer is None else writer.mark()
         sink = _Sink(writer, threshold, splice=splice)
         pickler = pickle.Pickler(sink, PROTOCOL, buffer_callback=sink.take_buffer)
@@ -207,13 +210,6 @@ class SplicedReader:
             self._at = 0
 
 
-def _has_modules_by_value() -> bool:
-    """Tell whether the user told cloudpickle to take whole modules by value."""
-    cloudpickle = sys.modules.get("cloudpickle")
-    registered = getattr(cloudpickle, "list_registry_pickle_by_value", None)
-    return registered is not None and bool(registered())
-
-
 @functools.cache
 def cloud_pickler(
     persistent_id: Callable[[Any, object], object] | None = None,  # Any: the pickler
@@ -258,4 +254,5 @@ _REDUCERS: Final[dict[type, Callable[[Any], _Reduced]]] = {  # Any: each one kno
     memoryview: _reduce_view,
     array: _reduce_array,
     ContextVar: reduce_variable,
+    CACHED: reduce_cache,
 }

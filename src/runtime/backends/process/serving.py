@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextvars
 import os
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from runtime.backends.process.buffers import Attachment
 from runtime.backends.process.context import set_variables
@@ -29,7 +29,7 @@ from runtime.backends.process.page import (
 )
 from runtime.backends.process.parcel import CARRIED, HEAD, INTERRUPT, NEVER
 from runtime.backends.process.results import pack_result
-from runtime.backends.process.unpacking import Unpacker
+from runtime.backends.process.unpacking import Unpacker, label_of
 from runtime.backends.process.wire import FrameType
 from runtime.errors import ResultTooLargeError
 
@@ -38,9 +38,10 @@ if TYPE_CHECKING:
 
     from runtime.backends.process.channel import Channel
     from runtime.backends.process.page import Page
+    from runtime.backends.process.unpacking import Order
     from runtime.backends.process.wire import Frame
 
-__all__ = ("REPLACE_ME", "JobSlot", "Order", "Server", "ServerOptions", "label_of")
+__all__ = ("REPLACE_ME", "JobSlot", "Server", "ServerOptions")
 
 REPLACE_ME: Final = 0x80  # a bit of an answer's kind: the child should get no more jobs
 _head: Final = HEAD.unpack_from
@@ -64,12 +65,6 @@ class JobSlot(Protocol):
     def stop(self, number: int) -> None:
         """The job with this number should stop, where it is the one that runs."""
         ...
-
-
-# What a child is told of a job, its function apart: its number among those of this child, its id,
-# its name, its deadline, whether it may be interrupted. A plain tuple: one is made for every job,
-# and few look at it.
-Order: TypeAlias = tuple[int, int, str | None, float, int]
 
 
 class ServerOptions(NamedTuple):
@@ -142,9 +137,9 @@ class Server:
             at += in_context
             stop = at + in_call
             if frame.descriptors or frame.kind & CARRIED:
-                call = received.bind(view[at:stop], _attachment(frame, view[stop:]))
+                call = received.bind(view[at:stop], _attachment(frame, view[stop:]), order)
             else:
-                call = received.bind(view[at:stop])
+                call = received.bind(view[at:stop], None, order)
             call = self._slot.begin(order, call)
             if words[CANCELLED] == number:
                 self._slot.stop(number)
@@ -234,12 +229,6 @@ class Server:
                 trust.clear()
             trust[key] = seen + 1
         return False
-
-
-def label_of(order: Order) -> str:
-    """Return who this is, for messages: as the pool calls it."""
-    _, id_, name, *_ = order
-    return f"worker {id_}" if name is None else f"worker {id_} {name!r}"
 
 
 def _attachment(frame: Frame, carried: memoryview) -> Attachment | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from runtime.backends.process.pickling import load
 from runtime.backends.process.traveling import reason_of
@@ -21,7 +21,20 @@ if TYPE_CHECKING:
 
     from runtime.backends.process.buffers import Attachment
 
-__all__ = ("FRESH", "KEPT", "KnownFunctions", "ReceivedFunction", "Unpacker")
+__all__ = (
+    "FRESH",
+    "KEPT",
+    "KnownFunctions",
+    "Order",
+    "ReceivedFunction",
+    "Unpacker",
+    "label_of",
+)
+
+# What a child is told of a job, its function apart: its number among those of this child, its id,
+# its name, its deadline, whether it may be interrupted. A plain tuple: one is made for every job,
+# and few look at it.
+Order: TypeAlias = tuple[int, int, str | None, float, int]
 
 # The first byte of a function's body: whether one loaded function serves many jobs, or
 # each job loads its own, because a job could leave something in it for the next.
@@ -90,11 +103,14 @@ class ReceivedFunction:
         self._function: Callable[..., Any] | None = None  # Any: the user's function
 
     def bind(
-        self, call: bytes | bytearray | memoryview = b"", attachment: Attachment | None = None
+        self,
+        call: bytes | bytearray | memoryview = b"",
+        attachment: Attachment | None = None,
+        order: Order | None = None,
     ) -> Callable[[], Any]:  # Any: the user's result
         """Return the function, with the arguments that came as *call*. Runs the user's code.
 
-        The *attachment* is closed, also where this raises.
+        The *attachment* is closed, also where this raises. *order* tells whose function it is.
 
         Raises:
             UnpicklableError: the function or its arguments cannot be rebuilt here; the cause says
@@ -118,7 +134,7 @@ class ReceivedFunction:
             args, kwargs = load(call, buffers, () if contents is None else contents.splices)
         except (Exception, SystemExit) as error:
             raise UnpicklableError(
-                "the job",
+                "the job" if order is None else label_of(order),
                 f"{part} cannot be rebuilt in the worker process",
                 reason=reason_of(error),
                 advice=_advice(error),
@@ -155,6 +171,12 @@ class Unpacker:
         if not self._known.touch(key):
             raise ProtocolError(f"a job came for function {key}, which this process does not have")
         return self._functions[key]
+
+
+def label_of(order: Order) -> str:
+    """Return who this is, for messages: as the pool calls it."""
+    _, id_, name, *_ = order
+    return f"worker {id_}" if name is None else f"worker {id_} {name!r}"
 
 
 def _advice(error: BaseException) -> str:

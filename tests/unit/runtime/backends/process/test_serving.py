@@ -26,8 +26,8 @@ from runtime.backends.process.page import (
 )
 from runtime.backends.process.parcel import Parcel, job_frame
 from runtime.backends.process.results import unpack_result
-from runtime.backends.process.serving import REPLACE_ME, Server, ServerOptions, label_of
-from runtime.backends.process.unpacking import KnownFunctions
+from runtime.backends.process.serving import REPLACE_ME, Server, ServerOptions
+from runtime.backends.process.unpacking import KnownFunctions, label_of
 from runtime.backends.process.wire import Frame, FrameReader, FrameType, frame, rights
 from runtime.errors import ResultRefusedError, ResultTooLargeError
 from tests.unit.runtime.backends.process.core_bench import FakeJob
