@@ -62,7 +62,7 @@ class ProcessOptions(TypedDict, total=False):
     max_restarts: int
     """Children that may crash within *restart_window* before the pool is broken (default 32)."""
     restart_window: float
-    """Seconds (default 60)."""
+    """Seconds, more than 0 (default 60)."""
     max_depth: int
     """How deep pools of processes may nest, a job's pool in a job's pool (default 4)."""
 
@@ -169,16 +169,23 @@ def _must(holds: object, what: str, value: object) -> None:
         raise TypeError(f"{what}, got {value!r} ({type(value).__name__})")
 
 
-def _list(option: str, value: Any) -> tuple[Any, ...]:  # noqa: ANN401 - looked at elsewhere
+def _list(option: str, value: Any) -> tuple[Any, ...]:  # noqa: ANN401 - each has its own type
     if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
         raise TypeError(f"{option} must be a list, got {value!r}: write {option}=[...]")
-    return tuple(value)
+    items = tuple(value)
+    if option == "preload":
+        for item in items:
+            _must(isinstance(item, str), "preload must be a list of names of modules", item)
+    return items
 
 
 def _span(option: str, value: float | None) -> float | None:
     if option == "restart_window" and value is None:
         raise TypeError("restart_window must be a number of seconds, got None")
-    return check_timeout(option, value)
+    span = check_timeout(option, value)
+    if option == "restart_window" and not value:  # no crash would ever count
+        raise ValueError(f"restart_window must be more than 0, got {value}")
+    return span
 
 
 def _whole(option: str, value: object, lowest: int) -> int:

@@ -188,6 +188,10 @@ class ThreadBackend:
             return False
         return self._wait(self._has_ended, timeout, idle=False)
 
+    def when_ended(self, call: Callable[[], object]) -> None:
+        """Call *call* when it is closed and no thread is left, abandoned ones included."""
+        self._crew.watchers.when(lambda: self._has_ended() and not self._crew.slots, call)
+
     def _wait(self, condition: Callable[[], bool], timeout: float | None, *, idle: bool) -> bool:
         crew, here = self._crew, this_thread.slot
         if not isinstance(here, Slot):

@@ -5,8 +5,9 @@ Source: worker-api-spec.md, section 9.
 
 from __future__ import annotations
 
+import contextlib
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from runtime.async_runtime.running import running
 from runtime.async_runtime.waiters import ThreadWaker
@@ -32,7 +33,8 @@ class Watchers:
     def __init__(self, lock: PoolLock) -> None:
         self.lock = lock
         self.taking = taking(lock)
-        self._waiting: list[ThreadWaker] = []  # appended to and removed from atomically
+        # Appended to and removed from atomically.
+        self._waiting: list[ThreadWaker | _Once] = []
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
@@ -57,6 +59,22 @@ class Watchers:
         finally:
             self._waiting.remove(waker)
 
+    def when(self, condition: Callable[[], bool], call: Callable[[], object]) -> None:
+        """Call *call* as soon as *condition* holds, here or on the thread that makes it so.
+
+        It is called without the lock, perhaps by two threads at once, and must not raise.
+        """
+        once = _Once(self, condition, call)
+        self._waiting.append(once)
+        once.wake()
+
+    def look(self, once: _Once) -> None:
+        """Call what is to be called, and forget it, where its condition holds."""
+        if self._holds(once.condition):
+            with contextlib.suppress(ValueError):  # another thread has seen it too
+                self._waiting.remove(once)
+            once.call()
+
     @locked
     def _holds(self, condition: Callable[[], bool]) -> bool:
         return condition()
@@ -73,3 +91,15 @@ class Watchers:
         """Let everybody look again. Needs no lock."""
         for waker in self._waiting.copy():
             waker.wake()
+
+
+class _Once(NamedTuple):
+    """Something that is to be called when a condition holds; see `Watchers.when`."""
+
+    watchers: Watchers
+    condition: Callable[[], bool]
+    call: Callable[[], object]
+
+    def wake(self) -> None:
+        """Something has changed."""
+        self.watchers.look(self)

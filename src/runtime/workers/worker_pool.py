@@ -2,7 +2,7 @@
 
 Threads: every method may be called from any thread, from a job of the pool, from callbacks, signal
 handlers and finalizers. Locks: the pool's one lock is in its core; see `job_record` and
-`backends.thread`. How jobs are made is in `spawning`.
+`backends.thread`. How jobs are made is in `spawning`, the pools behind `Worker` in `default_pools`.
 Source: worker-api-spec.md, sections 2, 7 and 9; ADR-006, ADR-013.
 """
 
@@ -10,16 +10,15 @@ from __future__ import annotations
 
 import functools
 import threading
-import weakref
-from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from runtime.async_runtime.promise import Promise
 from runtime.async_runtime.reports import log_unhandled
 from runtime.clock import SYSTEM_CLOCK, check_timeout
-from runtime.errors import InvalidStateError
 from runtime.workers.cancelling import cancel_together
 from runtime.workers.checks import bind_arguments, check_at_least, check_pool, check_workers
 from runtime.workers.current import running_job
+from runtime.workers.default_pools import DefaultPools
 from runtime.workers.lifetime import adopt
 from runtime.workers.pool_backends import BackendOptions, default_max_workers, make_backend
 from runtime.workers.pool_core import PoolCore
@@ -30,7 +29,7 @@ from runtime.workers.spawning import JobMaker, refuse
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
-    from typing import Literal, Unpack
+    from typing import Unpack
 
     from runtime.async_runtime.promise import PromiseFuture
     from runtime.async_runtime.reports import UnhandledError
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
     from runtime.clock import Clock
     from runtime.scheduling.statistics import PoolStatistics
     from runtime.workers.job import WorkerFuture
-    from runtime.workers.pool_backends import BackendChoice, PoolOptions
+    from runtime.workers.pool_backends import BackendChoice
     from runtime.workers.worker_handle import WorkerHandle
 
 __all__ = ("WorkerPool",)
@@ -46,7 +45,7 @@ __all__ = ("WorkerPool",)
 EXIT_TIMEOUT = 3.0
 
 
-class WorkerPool(JobMaker):
+class WorkerPool(JobMaker, DefaultPools):
     """Runs jobs side by side. Thread-safe.
 
     Args:
@@ -64,8 +63,9 @@ class WorkerPool(JobMaker):
         on_unhandled: Called once for each failed job whose error nobody can read any more;
             the default logs it at error level with the place of the spawn.
         max_lent: How many more threads there may be for jobs that wait inside of the pool.
+            Without meaning for processes.
         max_abandoned: How many more threads there may be in place of those whose function
-            does not return after a timeout or a cancellation.
+            does not return after a timeout or a cancellation. Without meaning for processes.
         exit_timeout: Seconds that the exit of the interpreter waits for running jobs.
         **process: What only a pool of processes has; see `ProcessOptions`.
 
@@ -74,14 +74,10 @@ class WorkerPool(JobMaker):
         ValueError: an argument is out of range, or *backend* is unknown.
 
     As a context manager (``with``, or ``async with`` on an executor) it is shut down at the end of
-    the block; where the block ends by an exception, jobs that still wait are cancelled. A pool
-    that is dropped ends its jobs and lets its workers go.
+    the block; where the block ends by an exception, jobs that still wait are cancelled, and by one
+    that is no `Exception` (Ctrl-C), in a pool that can kill, those that run as well. A pool that is
+    dropped ends its jobs and lets its workers go.
     """
-
-    _global_pool: ClassVar[WorkerPool | None] = None  # protected by _global_lock
-    # The default pools of backends that were asked for by name; protected by _global_lock.
-    _named_pools: ClassVar[dict[str, WorkerPool]] = {}
-    _global_lock: ClassVar[threading.Lock] = threading.Lock()
 
     def __init__(
         self,
@@ -119,63 +115,7 @@ class WorkerPool(JobMaker):
         self._submit = core.backend.submit
         self._backend = core.backend
         self._state = PoolState.OPEN  # protected by the core's lock; written by _advance only
-        # Dropped without shutdown: accepted jobs still end, then the workers leave.
-        self._closer = weakref.finalize(self, core.backend.close)
-        self._closer.atexit = False  # exit has its own rules: see `lifetime`
         adopt(self)
-
-    # ---- the pool behind `Worker` ---------------------------------------------------------
-
-    @classmethod
-    def get_global(cls) -> WorkerPool:
-        """Return the default pool: the same object each time, made on first use."""
-        pool = cls._global_pool
-        if pool is None:
-            with cls._global_lock:
-                pool = cls._global_pool
-                if pool is None:
-                    pool = WorkerPool._global_pool = WorkerPool(name="the default pool")
-        return pool
-
-    @classmethod
-    def get_default(cls, backend: Literal["thread", "process", "inline"]) -> WorkerPool:
-        """Return the default pool where it has this backend, else one more that has it.
-
-        The same object each time, made on first use.
-
-        Raises:
-            ValueError: there is no such backend.
-        """
-        pool = cls._global_pool
-        if pool is not None and pool._backend.capabilities.name == backend:
-            return pool
-        pool = cls._named_pools.get(backend)
-        if pool is None or pool.is_shutdown():
-            with cls._global_lock:
-                pool = cls._named_pools.get(backend)
-                if pool is None or pool.is_shutdown():
-                    pool = WorkerPool(backend=backend, name=f"the default {backend} pool")
-                    cls._named_pools[backend] = pool
-        return pool
-
-    @classmethod
-    def configure_global(
-        cls, max_workers: int | None = None, **options: Unpack[PoolOptions]
-    ) -> WorkerPool:
-        """Make the default pool with these options; before its first use.
-
-        Raises:
-            InvalidStateError: it is "already initialized".
-        """
-        with cls._global_lock:
-            if cls._global_pool is not None:
-                raise InvalidStateError(
-                    "the default pool is already initialized: configure it before the first "
-                    "spawn, or make a WorkerPool of your own and pass pool="
-                )
-            options.setdefault("name", "the default pool")
-            pool = WorkerPool._global_pool = WorkerPool(max_workers, **options)
-            return pool
 
     # ---- looking --------------------------------------------------------------------------
 
@@ -299,7 +239,8 @@ class WorkerPool(JobMaker):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.shutdown(cancel_pending=error is not None)
+        self._end_block(error)
+        self.shutdown()
 
     async def __aenter__(self) -> Self:
         return self
@@ -310,8 +251,16 @@ class WorkerPool(JobMaker):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.shutdown(wait=False, cancel_pending=error is not None)
+        self._end_block(error)
         await self._closed_future()
+
+    def _end_block(self, error: BaseException | None) -> None:
+        """Take no more jobs, and cancel what nobody waits for once *error* has ended the block."""
+        self.shutdown(wait=False, cancel_pending=error is not None)
+        if error is None or isinstance(error, Exception):
+            return
+        if self._backend.capabilities.can_kill:  # whoever stops the program does not wait for them
+            self.cancel_all()
 
     def __reduce__(self) -> tuple[object, tuple[bytes, str]]:
         """In another process it is a `PoolElsewhere`; copied here, it is itself."""

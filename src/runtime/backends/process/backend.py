@@ -22,7 +22,7 @@ from runtime.errors import PoolShutdownError, UnpicklableError
 from runtime.locking import locked, taking
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from runtime.backends.base import JobSink, PoolLock
     from runtime.backends.process.child import Child
@@ -271,6 +271,11 @@ class ProcessBackend:
         if self._hub.collector.is_here():
             return False
         return self._fleet.watchers.wait(self._fleet.has_ended, timeout)
+
+    def when_ended(self, call: Callable[[], object]) -> None:
+        """Call *call* when it is closed and no child is left, abandoned ones included."""
+        fleet = self._fleet
+        fleet.watchers.when(lambda: fleet.has_ended() and not fleet.children, call)
 
     # ---- fork -----------------------------------------------------------------------------
 

@@ -214,6 +214,8 @@ def test_ctrl_c_during_the_exits_wait_ends_it_and_still_names_what_is_left() -> 
 
     assert time.monotonic() - begin < 20
     assert "worker 1 'stuck'" in ended.err
+    assert "KeyboardInterrupt" not in ended.err
+    assert "Traceback" not in ended.err
 
 
 def test_system_exit_in_a_job_is_its_outcome_and_ends_nothing() -> None:
