@@ -85,13 +85,13 @@ class Worker:
         """Run *func* on a worker and return the future of its result.
 
         See `WorkerPool.spawn` for everything but *backend*, which of the default pools runs it
-        (None: the one that was configured), and *pool*, where it runs instead of those.
+        (None: the one that was configured), and *pool*, where it runs instead of those: its
+        backend must be *backend* then (`ValueError`), where both are given.
         """
-        if pool is None:
-            if backend is None:
-                pool = WorkerPool._global_pool or WorkerPool.get_global()
-            else:
-                pool = WorkerPool.get_default(backend)
+        if backend is not None:
+            pool = _choose_pool(pool, backend)
+        elif pool is None:
+            pool = WorkerPool._global_pool or WorkerPool.get_global()
         frame = _getframe(1)
         return pool._spawn(
             frame.f_code,
@@ -134,11 +134,12 @@ class Worker:
 
         Raises:
             TypeError: one of *funcs* cannot be run; then none is.
+            ValueError: *pool* has another backend than *backend*.
             PoolShutdownError: the pool takes no more jobs; those spawned so far are cancelled.
         """
         frame = _getframe(1)
         return SpawnAll(
-            pool or _default_pool(backend),
+            _choose_pool(pool, backend),
             funcs,
             (frame.f_code, frame.f_lasti),
             timeout,
@@ -180,12 +181,13 @@ class Worker:
 
         Raises:
             TypeError: *func* cannot be run, or *items* is not iterable.
-            ValueError: *chunksize* or *window* is below 1.
+            ValueError: *chunksize* or *window* is below 1, or *pool* has another backend than
+                *backend*.
             PoolShutdownError: the pool takes no more jobs.
         """
         frame = _getframe(1)
         return MapResults(
-            pool or _default_pool(backend),
+            _choose_pool(pool, backend),
             func,
             items,
             (frame.f_code, frame.f_lasti),
@@ -231,5 +233,19 @@ class Worker:
         return WorkerPool.configure_global(max_workers, **options)
 
 
-def _default_pool(backend: BackendName | None) -> WorkerPool:
-    return WorkerPool.get_global() if backend is None else WorkerPool.get_default(backend)
+def _choose_pool(pool: WorkerPool | None, backend: BackendName | None) -> WorkerPool:
+    """Return *pool*, or the default pool that has *backend*.
+
+    Raises:
+        ValueError: there is no such backend, or *pool* has another one.
+    """
+    if pool is None:
+        return WorkerPool.get_global() if backend is None else WorkerPool.get_default(backend)
+    if backend is not None:
+        found = pool._backend.capabilities.name
+        if found != backend:
+            raise ValueError(
+                f"backend is {backend!r}, but {pool.name} has the backend {found!r}: leave one "
+                "of backend= and pool= out"
+            )
+    return pool

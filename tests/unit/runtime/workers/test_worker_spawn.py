@@ -240,6 +240,19 @@ def test_a_pool_can_be_chosen_for_one_call(pool: WorkerPool) -> None:
     assert WorkerPool._global_pool is None
 
 
+def test_a_pool_and_another_backend_at_once_are_refused(pool: WorkerPool) -> None:
+    """Whoever asks for a process must not get a thread."""
+    refused = pytest.raises(ValueError, match="backend is 'process', but the test's pool has the")
+    with refused:
+        _ = Worker.spawn(lambda: 1, backend="process", pool=pool)
+    with refused:
+        _ = Worker.spawn_all([lambda: 2], backend="process", pool=pool)
+    with refused:
+        Worker.map(str, [3], backend="process", pool=pool)
+
+    assert Worker.spawn(lambda: 1, backend="thread", pool=pool).result() == 1
+
+
 @pytest.mark.parametrize("value", ["1", "true", "YES", " on "])
 def test_the_environment_can_ask_for_jobs_in_the_caller(
     monkeypatch: pytest.MonkeyPatch, value: str
