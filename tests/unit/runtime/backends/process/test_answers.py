@@ -11,7 +11,7 @@ import pytest
 from runtime.backends.process.child_state import ChildState
 from runtime.backends.process.failures import pack_error
 from runtime.backends.process.loading import Loader
-from runtime.backends.process.page import REVOKED, SKIPPED, STARTED
+from runtime.backends.process.page import STARTED
 from runtime.backends.process.relay import Relay
 from runtime.backends.process.results import Kind, pack_result
 from runtime.backends.process.serving import REPLACE_ME
@@ -159,44 +159,6 @@ def test_a_job_that_came_without_its_descriptors_is_sent_again_bare(bench: Bench
     assert peer.jobs() == [number + 1]
     assert job.work.is_bare
     assert not job.is_over()
-
-
-def test_a_job_that_came_bare_cannot_come_without_its_descriptors(bench: Bench) -> None:
-    """A child that says so would be sent the same job for ever."""
-    (peer,) = bench.idle()
-    job = bench.spawn()
-    (number,) = peer.jobs()
-    peer.send(frame(FrameType.BARE, number))
-    bench.run()
-    peer.begin(*peer.jobs())
-    peer.send(frame(FrameType.BARE, number + 1))
-    bench.run()
-
-    assert bench.signals == [(1, signal.SIGKILL)]
-    assert peer.jobs() == []
-    bench.die(peer)
-    (error,) = job.outcomes
-    assert isinstance(error, WorkerCrashedError)
-    assert isinstance(error.__cause__, ProtocolError)
-
-
-def test_a_page_that_is_written_over_does_not_make_a_job_bounce(bench: Bench) -> None:
-    """Its child skips whatever comes, for the page tells it that all was taken back."""
-    (peer,) = bench.idle()
-    peer.page.words[REVOKED] = (1 << 64) - 1
-    job = bench.spawn()
-    (number,) = peer.jobs()
-    assert peer.begin(number) is False
-    peer.page.words[SKIPPED] = number
-    peer.send(frame(FrameType.SKIPPED, number))
-    bench.run()
-
-    assert peer.jobs() == []
-    assert bench.signals == [(1, signal.SIGKILL)]
-    bench.die(peer)
-    (fresh,) = bench.ready(2)
-    assert fresh.jobs() == [1]
-    assert job.slot is bench.child(2)
 
 
 # ---- what others say ----------------------------------------------------------------------

@@ -12,10 +12,11 @@ import pytest
 
 from runtime.backends.process import deaths
 from runtime.backends.process.child_state import ChildState
-from runtime.backends.process.page import FINISHED, SKIPPED, STARTED
+from runtime.backends.process.page import FINISHED, REVOKED, SKIPPED, STARTED
 from runtime.backends.process.starting import Ended
 from runtime.backends.process.wire import FrameType, frame
 from runtime.errors import (
+    ProtocolError,
     QuarantinedJobError,
     RestartBudgetError,
     WorkerCrashedError,
@@ -80,6 +81,44 @@ def test_a_child_that_hangs_up_and_lives_is_told_from_one_that_dies(
     assert isinstance(error, WorkerCrashedError)
     assert ("closed its channel" in error.reason) is lives
     assert ("out of memory" in str(error)) is not lives
+
+
+def test_a_job_that_came_bare_cannot_come_without_its_descriptors(bench: Bench) -> None:
+    """A child that says so would be sent the same job for ever."""
+    (peer,) = bench.idle()
+    job = bench.spawn()
+    (number,) = peer.jobs()
+    peer.send(frame(FrameType.BARE, number))
+    bench.run()
+    peer.begin(*peer.jobs())
+    peer.send(frame(FrameType.BARE, number + 1))
+    bench.run()
+
+    assert bench.signals == [(1, signal.SIGKILL)]
+    assert peer.jobs() == []
+    bench.die(peer)
+    (error,) = job.outcomes
+    assert isinstance(error, WorkerCrashedError)
+    assert isinstance(error.__cause__, ProtocolError)
+
+
+def test_a_page_that_is_written_over_does_not_make_a_job_bounce(bench: Bench) -> None:
+    """Its child skips whatever comes, for the page tells it that all was taken back."""
+    (peer,) = bench.idle()
+    peer.page.words[REVOKED] = (1 << 64) - 1
+    job = bench.spawn()
+    (number,) = peer.jobs()
+    assert peer.begin(number) is False
+    peer.page.words[SKIPPED] = number
+    peer.send(frame(FrameType.SKIPPED, number))
+    bench.run()
+
+    assert peer.jobs() == []
+    assert bench.signals == [(1, signal.SIGKILL)]
+    bench.die(peer)
+    (fresh,) = bench.ready(2)
+    assert fresh.jobs() == [1]
+    assert job.slot is bench.child(2)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc")
