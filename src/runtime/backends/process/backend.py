@@ -105,7 +105,9 @@ class ProcessBackend:
             packed = self._packer.pack(job.work, job)
             self._check_size(packed, job)
             if self._hub.quarantine.is_needed:
-                self._check_quarantine(packed, job)
+                refusal = self._hub.quarantine.check(packed, job.label)  # long: no lock is held
+                if refusal is not None:
+                    raise refusal  # noqa: TRY301 - refused below, as all others
         except BaseException as error:
             if packed is not None:
                 packed.close()
@@ -125,12 +127,6 @@ class ProcessBackend:
                 reason=f"max_message_bytes={most}",
                 advice="pass less, for instance the name of a file, or allow more",
             )
-
-    @locked
-    def _check_quarantine(self, packed: Packed, job: JobSink) -> None:
-        refusal = self._hub.quarantine.check(packed, job.label)
-        if refusal is not None:
-            raise refusal
 
     def _refuse_late(self, job: JobSink) -> None:
         """*job* came while the backend was closing: it runs, or its spawner is told."""

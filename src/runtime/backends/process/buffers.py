@@ -32,6 +32,7 @@ from runtime.backends.process.sealed_files import (
 from runtime.errors import ProtocolError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pickle import PickleBuffer
 
 __all__ = ("BUFFER", "Attachment", "AttachmentWriter", "Contents")
@@ -41,6 +42,7 @@ _ALIGN: Final = 64  # what vector instructions like
 _ENTRY: Final = Struct("<QQ")
 _FOOT: Final = Struct("<Q8s")
 _MARK: Final = b"vela-att"
+_PIECE: Final = 1 << 20  # bytes that are read at a time
 _MAX_SECTIONS: Final = 1 << 20
 
 
@@ -107,6 +109,16 @@ class Attachment:
             parts.append(part)
             done += len(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def pieces(self) -> Iterator[bytes]:
+        """Give all of it, piece by piece; it stays open. Nothing more where it is closed."""
+        done = 0
+        while done < self.size and (fd := self.fileno()) >= 0:
+            part = os.pread(fd, _PIECE, done)
+            if not part:
+                return
+            yield part
+            done += len(part)
 
     def open(self) -> Contents:
         """Map the file and close the descriptor.

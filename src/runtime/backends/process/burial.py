@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from runtime.backends.process.budget import mark_of
 from runtime.backends.process.child_limits import read_fault_report
 from runtime.backends.process.child_state import ChildState
 from runtime.backends.process.page import FAULTS_OFFSET, FINISHED, SKIPPED, STARTED
@@ -92,6 +93,7 @@ class Burial:
             return
         parcel.crashes = (*parcel.crashes, describe(death.status, death.child.pid))
         kills = len(parcel.crashes)
+        mark_of(parcel.packed)  # not under the lock: it may be long
         with_history = self._note_kill(job, parcel.crashes[-1])
         if kills > settings.retry_on_crash and settings.retry_on_crash:
             refusal = QuarantinedJobError(job.label, kills, parcel.crashes)

@@ -58,9 +58,10 @@ class Packed:
         function: The body of the function alone.
         call: The pickle of ``(args, kwargs)``; empty where there are none.
         attachment: The large buffers, or None. Whoever has the job closes it.
+        digest: Of all that tells this call from others, once somebody has made it.
     """
 
-    __slots__ = ("attachment", "call", "function", "key")
+    __slots__ = ("attachment", "call", "digest", "function", "key")
 
     def __init__(
         self, key: int, function: bytes, call: bytes = b"", attachment: Attachment | None = None
@@ -69,6 +70,7 @@ class Packed:
         self.function = function
         self.call = call
         self.attachment = attachment
+        self.digest: bytes | None = None
 
     def close(self) -> None:
         """Give back what the attachment holds. May be called twice."""

@@ -12,6 +12,7 @@ import pytest
 from runtime.backends.process import nesting
 from runtime.backends.process.backend import ProcessBackend
 from runtime.backends.process.budget import Quarantine, RestartBudget
+from runtime.backends.process.buffers import AttachmentWriter
 from runtime.backends.process.checking import check_travels
 from runtime.backends.process.packing import Packed
 from runtime.backends.process.planning import Plans
@@ -61,6 +62,43 @@ def test_a_call_is_refused_after_so_many_kills_and_no_other_is() -> None:
     assert error.kills == 2
     assert quarantine.check(good, "job") is None
     assert quarantine.is_needed
+
+
+def test_calls_are_told_apart_by_their_large_arguments() -> None:
+    """These are in the attachment; as long as another one's they are not the same."""
+    quarantine = Quarantine(1)
+
+    def call(byte: bytes) -> Packed:
+        writer = AttachmentWriter()
+        writer.add(byte * 100)
+        return Packed(1, b"f", b"1", writer.finish())
+
+    bad, again, good = call(b"1"), call(b"1"), call(b"2")
+    quarantine.note(bad, "x")
+
+    assert quarantine.check(again, "job") is not None
+    assert quarantine.check(good, "job") is None
+    quarantine.forgive(good)
+    assert quarantine.check(again, "job") is not None
+    quarantine.forgive(again)
+    assert not quarantine.is_needed
+
+
+def test_long_calls_are_not_looked_at_with_the_lock_held() -> None:
+    """What has another length is no such call; what is long is only looked at once."""
+    quarantine = Quarantine(1)
+    bad, other = Packed(1, b"f", b"1" * 99_999), Packed(1, b"f", b"1" * 99_998)
+    quarantine.note(bad, "x")
+    late = Packed(1, b"f", b"1" * 99_999)
+
+    quarantine.forgive(other)
+    quarantine.forgive(late)
+    assert quarantine.check(other, "job") is None
+
+    assert (other.digest, late.digest) == (None, None)
+    assert quarantine.is_needed
+    quarantine.forgive(bad)
+    assert not quarantine.is_needed
 
 
 def test_a_quarantine_is_bounded() -> None:
