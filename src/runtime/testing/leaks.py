@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ("LeakCheck", "LeakError", "Leaks")
 
 _WATCHER: Final = "vela-deadlines"  # the one thread that a process keeps, whatever ends
+_MOMENT: Final = 0.05  # seconds before cycles are looked for, which takes longer than most ends
 _PAUSE: Final = 0.005  # seconds between two looks at what cannot be joined
 
 
@@ -121,10 +122,12 @@ class LeakCheck:
 
         Returns at once where there is nothing, and after *grace* seconds at most.
         """
-        if not self._anything():
+        if self._ends_within(
+            _MOMENT if self._grace is None else min(_MOMENT, self._grace)
+        ):  # threads that are just about to end, most of the time
             return Leaks()
         gc.collect()  # what only a reference cycle keeps open is not a leak of the block
-        self._wait()
+        self._ends_within(self._grace)
         # Children and descriptors first: describing a thread opens its source files.
         children = tuple(f"{pid} {text}" for pid, text in self._new_children().items())
         descriptors = tuple(f"{fd} -> {text}" for fd, text in self._new_descriptors().items())
@@ -134,18 +137,20 @@ class LeakCheck:
     def _anything(self) -> bool:
         return bool(self._new_threads() or self._new_children() or self._new_descriptors())
 
-    def _wait(self) -> None:
-        end = None if self._grace is None else SYSTEM_CLOCK.now() + self._grace
+    def _ends_within(self, grace: float | None) -> bool:
+        """Tell whether nothing is left, after waiting up to *grace* seconds (None: for ever)."""
+        end = None if grace is None else SYSTEM_CLOCK.now() + grace
         pause = threading.Event()  # never set: nobody announces that a child or a file is gone
         while self._anything():
             left = _PAUSE if end is None else end - SYSTEM_CLOCK.now()
             if left <= 0:
-                return
+                return False
             for thread in self._new_threads():
                 # A thread that the threading module did not start cannot be joined.
                 with suppress(RuntimeError, AssertionError):
                     thread.join(min(left, _PAUSE))
             pause.wait(min(left, _PAUSE))
+        return True
 
     def _new_threads(self) -> list[threading.Thread]:
         alive = threading.enumerate()

@@ -163,7 +163,7 @@ def test_what_may_run_code_of_the_user_is_loaded_elsewhere(
 ) -> None:
     """Errors, values and progress: the collector reads on."""
     loaded: list[Callable[[], object]] = []
-    monkeypatch.setattr(bench.hub.loader, "_add", lambda call, _job: loaded.append(call))
+    monkeypatch.setattr(bench.hub.loader, "_add", lambda call, _job=None: loaded.append(call))
     (peer, _) = bench.idle(2)
     jobs = [bench.spawn() for _ in range(2)]
     kind, data, _ = pack_result(OfUser, 1 << 30)
