@@ -18,7 +18,7 @@ import pytest
 ROOT: Final = Path(__file__).resolve().parents[2]
 COMMANDS: Final = {
     "mypy": ("mypy", "tests/typing"),
-    "pyright": ("pyright", "--pythonpath", sys.executable),  # what to look at: pyproject.toml
+    "pyright": ("pyright", "--project", "pyproject.toml", "--pythonpath", sys.executable),
 }
 
 
