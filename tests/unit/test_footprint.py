@@ -57,7 +57,8 @@ def effects_of(*statements: str) -> list[dict[str, Any]]:  # Any: what JSON hold
     steps = "\n".join(f"{statement}\nsteps.append(look())" for statement in statements)
     child = subprocess.run(
         [sys.executable, "-W", "error", "-c", PROGRAM.replace("STEPS", steps)],
-        env={**os.environ, "PYTHONPATH": str(SOURCE)},
+        # Bytecode that the interpreter writes is no deed of the package.
+        env={**os.environ, "PYTHONPATH": str(SOURCE), "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,
         timeout=30,
