@@ -78,12 +78,13 @@ class Nursery:
         if fleet.closing and fleet.queue.is_empty() and not fleet.again:
             fleet.wanted = 0
             return None
-        fleet.wanted -= 1
         self._next += 1
         return self._next
 
     @locked
     def _admit(self, child: Child) -> None:
+        # Wanted until it is there: in between, nobody must take it for one too few.
+        self._fleet.wanted = max(0, self._fleet.wanted - 1)
         self._fleet.children[child.number] = child
         limit = self.hub.settings.startup_timeout
         if limit is not None:

@@ -59,6 +59,9 @@ def _raise(error: BaseException) -> NoReturn:
     raise error
 
 
+_TOO_DEEP = 1_000_000  # for every pickler: how deep it goes differs much by version
+
+
 def _nested(depth: int) -> list[Any]:
     value: list[Any] = []
     for _ in range(depth):
@@ -76,7 +79,7 @@ def _make(kind: str) -> object:
         return _Odd(partial(_raise, ValueError("no")))
     if kind == "nonsense":
         return _Odd(lambda: 5)
-    return _nested(10_000)
+    return _nested(_TOO_DEEP)
 
 
 @pytest.mark.parametrize("kind", ["lock", "exit", "error", "nonsense", "deep"])

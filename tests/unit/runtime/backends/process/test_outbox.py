@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dis
+import sys
 import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -256,6 +257,9 @@ class AtSignals(AtBytecode):
         return super().__call__(frame, event, arg) if before in _LOOKS else self
 
 
+@pytest.mark.skipif(
+    sys.version_info[:2] == (3, 12), reason="3.12 ends the tracing of bytecodes after a few"
+)
 @pytest.mark.parametrize("kind", ["small", "with descriptors", "full"])
 def test_an_interrupt_at_any_place_loses_nothing_and_sends_nothing_twice(kind: str) -> None:
     """Ctrl-C in the middle of a spawn; the collector then sends what was left."""

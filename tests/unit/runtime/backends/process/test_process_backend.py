@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from runtime.backends.base import JobSink
+    from runtime.backends.process.starting import ChildFds
 
 
 @pytest.fixture
@@ -275,3 +276,22 @@ def test_a_job_that_is_cancelled_while_it_is_given_is_stopped(
 
     (number,) = peer.jobs()
     assert bench.child(1).page.words[CANCELLED] == number or bench.child(1).in_flight == deque()
+
+
+def test_a_child_that_is_being_started_counts(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who spawns in between must not have one more started than there may be."""
+    start = bench.source.start
+    spawned = []
+
+    def spawn_and_start(number: int, fds: ChildFds) -> None:
+        spawned.append(bench.spawn())
+        start(number, fds)
+
+    monkeypatch.setattr(bench.source, "start", spawn_and_start)
+    for _ in range(3):
+        bench.spawn()
+    bench.run()
+
+    assert len(spawned) == len(bench.fleet.children) == 2
