@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dis
+import inspect
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
@@ -48,6 +49,9 @@ def interrupted(action: Callable[[], object], tracer: Callable[..., Any]) -> boo
     *tracer* is a trace function (see `sys.settrace`) that raises at its step, if that is reached.
     """
     before, handled = sys.gettrace(), sys.exception()
+    own = inspect.currentframe()
+    assert own is not None
+    own.f_trace_opcodes = True  # 3.12 asks, as tracing begins, whether any frame wants them
     sys.settrace(tracer)
     try:
         action()

@@ -255,7 +255,10 @@ class ProcessBackend:
         self._nursery.farewells.look()
         # Its thread sees to the rest, also where no child is left; but not twice.
         if self._fleet.is_used and not self._fleet.is_closed:
-            self._hub.collector.ask(_nothing)
+            try:
+                self._hub.collector.ask(_nothing)
+            except (RuntimeError, OSError):  # the interpreter exits, and no child is left
+                self._hub.collector.end_here()
         self._fleet.watchers.tell()
 
     @locked
@@ -277,7 +280,7 @@ class ProcessBackend:
 
     def reset_after_fork(self, lock: PoolLock) -> Iterable[JobSink]:
         """See `Backend.reset_after_fork`. Runs alone: the child has one thread."""
-        fleet, _hub = self._fleet, self._hub
+        fleet = self._fleet
         lost = [*fleet.settling, *fleet.again]
         for child in fleet.children.values():
             lost += [job for _, job in child.in_flight]

@@ -46,6 +46,7 @@ class Collector:
         self.lock = threading.RLock()  # guards _thread, _ears and _wake; taken inside of no other
         self.taking = taking(self.lock)
         self._thread: threading.Thread | None = None
+        self._last: threading.Thread | None = None  # protected by lock: the one before _thread
         self._wake = -1  # the write end of the pipe that wakes the thread
         self._ears = -1
         # The thread's own:
@@ -63,7 +64,20 @@ class Collector:
             OSError: no pipe can be had.
         """
         self._requests.append(request)
-        self.wake()
+        try:
+            self.wake()
+        except BaseException:
+            with contextlib.suppress(ValueError):  # done already
+                self._requests.remove(request)
+            raise
+
+    def end_here(self) -> None:
+        """Do what the thread does as the last thing, where none can be started: at the exit."""
+        last = self._last
+        if last is not None and last is not threading.current_thread():
+            last.join()
+        if self._thread is None and not self._is_needed():
+            self._at_end()
 
     @locked
     def wake(self) -> None:
@@ -83,7 +97,9 @@ class Collector:
         os.set_blocking(ears, False)
         os.set_blocking(wake, False)
         # Daemon: a child that does not end must not keep the interpreter from ending.
-        thread = threading.Thread(target=self._run, name="vela-collector", daemon=True)
+        thread = threading.Thread(
+            target=self._run, args=(self._last,), name="vela-collector", daemon=True
+        )
         self._ears, self._wake, self._thread = ears, wake, thread
         try:
             thread.start()
@@ -123,8 +139,11 @@ class Collector:
         if self._handlers.pop(fd, None) is not None:
             self._poll.unregister(fd)
 
-    def _run(self) -> None:
+    def _run(self, last: threading.Thread | None) -> None:
         keeps_out_callbacks()
+        if last is not None:
+            last.join()  # it has decided to end, and may be at its last thing
+            del last
         poll, handlers, requests, changes = (
             self._poll.poll,
             self._handlers,
@@ -188,7 +207,7 @@ class Collector:
 
     def _close(self) -> None:
         """Needs the lock."""
-        self._thread = None
+        self._last, self._thread = self._thread, None
         for fd in (self._ears, self._wake):
             if fd >= 0:
                 self.forget(fd)
@@ -210,7 +229,7 @@ class Collector:
             if fd >= 0:
                 os.close(fd)
         self._ears = self._wake = -1
-        self._thread = None
+        self._thread = self._last = None
         self._requests.clear()
         self._handlers.clear()
         self._poll = select.poll()

@@ -202,3 +202,53 @@ def test_in_a_forked_process_it_starts_anew(need: Need) -> None:
     collector.reset_after_fork()
 
     ask_and_wait(collector)
+
+
+def test_the_next_thread_begins_when_the_last_one_has_ended(need: Need) -> None:
+    """What a thread does as the last thing never meets the work of the next."""
+    at_end, go_on = threading.Event(), threading.Event()
+    order: list[str] = []
+
+    def end() -> None:
+        at_end.set()
+        assert go_on.wait(GUARD)
+        order.append("end")
+
+    need.collector._at_end = end
+    ask_and_wait(need.collector)
+    need.is_there = False
+    need.collector.ask(list)
+    assert at_end.wait(GUARD)
+    need.is_there = True
+    done = threading.Event()
+    need.collector.ask(lambda: (order.append("next"), done.set()))
+    assert need.collector._thread is not None
+    need.collector._at_end = list
+    go_on.set()
+
+    assert done.wait(GUARD)
+    assert order == ["end", "next"]
+
+
+def test_where_no_thread_can_be_started_the_end_comes_on_the_callers(
+    need: Need, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the exit, say; after that of a thread which is about to end, and never while needed."""
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    ask_and_wait(need.collector)
+    need.finish()
+    assert need.ends == 1
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(RuntimeError, match="shutdown"):
+        need.collector.ask(need._note_end)
+
+    need.is_there = True
+    need.collector.end_here()
+    assert need.ends == 1
+    need.is_there = False
+    need.collector.end_here()
+    assert need.ends == 2
+    assert not need.collector._requests, "what was refused is not done later"
