@@ -114,14 +114,6 @@ class Collector:
         """Tell whether this is the collector's own thread."""
         return threading.current_thread() is self._thread
 
-    def join(self, timeout: float | None) -> bool:
-        """Wait for the thread to end; False after *timeout* seconds."""
-        thread = self._thread
-        if thread is None or thread is threading.current_thread():
-            return thread is None
-        thread.join(timeout)
-        return not thread.is_alive()
-
     # ---- on the thread --------------------------------------------------------------------
 
     def listen(self, fd: int, handler: Callable[[int], object], events: int = READ) -> None:
