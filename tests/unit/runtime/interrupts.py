@@ -11,11 +11,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
-__all__ = ("AtBytecode", "interrupted")
+__all__ = ("AtBytecode", "AtSignals", "interrupted")
 
 # The two ends of a handler. No exception can come from them, and one that a trace function raises
 # there makes the thread handle the last one for ever: it becomes the context of all later ones.
 _ENDS_OF_HANDLERS: Final = frozenset({dis.opmap["PUSH_EXC_INFO"], dis.opmap["POP_EXCEPT"]})
+# After these the interpreter looks for signals: nowhere else may Ctrl-C come.
+_LOOKS: Final = frozenset(
+    number
+    for name, number in dis.opmap.items()
+    if name.startswith(("CALL", "JUMP_BACKWARD", "RESUME"))
+)
 
 
 class AtBytecode:
@@ -41,6 +47,25 @@ class AtBytecode:
             if self._left == 0:
                 raise KeyboardInterrupt
         return self
+
+
+class AtSignals(AtBytecode):
+    """Ctrl-C where the interpreter looks for it: after calls, jumps back, and at beginnings.
+
+    Elsewhere none can come; one raised there all the same may leave a lock taken: see `locking`.
+    """
+
+    def __init__(self, step: int, is_meant: Callable[[FrameType], bool]) -> None:
+        super().__init__(step, is_meant)
+        self._before: dict[FrameType, int] = {}
+
+    def __call__(self, frame: FrameType, event: str, arg: object) -> AtBytecode | None:
+        """As `AtBytecode`, at fewer places."""
+        if event != "opcode":
+            return super().__call__(frame, event, arg)
+        before = self._before.get(frame, dis.opmap["RESUME"])
+        self._before[frame] = frame.f_code.co_code[frame.f_lasti]
+        return super().__call__(frame, event, arg) if before in _LOOKS else self
 
 
 def interrupted(action: Callable[[], object], tracer: Callable[..., Any]) -> bool:

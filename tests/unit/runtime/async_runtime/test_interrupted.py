@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -109,9 +108,6 @@ async def ready() -> str:
     return "done"
 
 
-@pytest.mark.skipif(
-    sys.version_info[:2] == (3, 12), reason="3.12 ends the tracing of bytecodes after a few"
-)
 @pytest.mark.parametrize("make", [ready, lambda: turns(1), lambda: Future.ready("done")])
 def test_an_interrupt_at_any_step_of_the_loop_leaves_no_task_behind(make: Any) -> None:
     """It ends with its value or with the interrupt, and whoever waits for it is told."""

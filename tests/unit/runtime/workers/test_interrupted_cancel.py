@@ -15,7 +15,7 @@ from runtime.testing import CountingWaker
 from runtime.workers import CancellationError, HandleState, Worker, WorkerPool
 from runtime.workers.cancelling import cancel_each
 from tests.unit.runtime.gates import GUARD, Gate, nothing
-from tests.unit.runtime.interrupts import interrupted
+from tests.unit.runtime.interrupts import AtSignals, interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,20 +25,8 @@ if TYPE_CHECKING:
     from runtime.workers import WorkerFuture
 
 
-class _Interrupter:
-    """Raises `KeyboardInterrupt` at one line of the code that settles jobs."""
-
-    def __init__(self, step: int) -> None:
-        self._left = step
-
-    def __call__(self, frame: FrameType, event: str, _: Any) -> _Interrupter | None:
-        if not frame.f_globals.get("__name__", "").startswith("runtime.workers."):
-            return None
-        if event in {"call", "line"}:
-            self._left -= 1
-            if self._left < 0:
-                raise KeyboardInterrupt
-        return self
+def _is_workers(frame: FrameType) -> bool:
+    return str(frame.f_globals.get("__name__")).startswith("runtime.workers.")
 
 
 def _exit(_: object) -> None:
@@ -66,16 +54,17 @@ def test_an_interrupt_at_any_line_leaves_no_job_half_settled(
     running: bool,
 ) -> None:
     """Ctrl-C comes where it likes; whoever waits for what it cut short would wait for ever."""
-    step = 0
+    step = 1
     while True:
         job, waker = scripted.spawn(nothing, cancel_on_abandon=False), CountingWaker()
         assert job.poll(waker).is_pending()
         if running:
             backend.start(job)
 
-        is_interrupted = interrupted(partial(settle, job), _Interrupter(step))
+        is_interrupted = interrupted(partial(settle, job), AtSignals(step, _is_workers))
 
         assert job.done() is (job.state not in {HandleState.PENDING, HandleState.RUNNING}), step
+        assert "unlocked" in repr(scripted._core.lock), step
         job.cancel()  # the next look: it settles the job, or wakes who was forgotten
         assert job.done(), step
         assert waker.count == 1, step
@@ -92,12 +81,13 @@ def test_an_interrupt_of_an_expiry_leaves_no_job_half_settled(
     scripted: WorkerPool, clock: ManualClock
 ) -> None:
     """A deadline may pass on the main thread: where the clock is moved by hand."""
-    step, is_interrupted = 0, True
+    step, is_interrupted = 1, True
     while is_interrupted:
         job = scripted.spawn(nothing, timeout=1.0)
 
-        is_interrupted = interrupted(job.expire, _Interrupter(step))
+        is_interrupted = interrupted(job.expire, AtSignals(step, _is_workers))
 
+        assert "unlocked" in repr(scripted._core.lock), step
         job.expire()
         assert isinstance(job.exception(0), WorkerTimeoutError), step
         step += 1
@@ -171,14 +161,14 @@ def test_closing_a_map_cancels_all_of_it_whatever_a_callback_raises(scripted: Wo
 
 def test_an_interrupt_of_cancel_all_leaves_no_job_half_settled(scripted: WorkerPool) -> None:
     """Another thread that waits for one of them gets its outcome from the next look at it."""
-    step, is_interrupted = 0, True
+    step, is_interrupted = 1, True
     while is_interrupted:
         jobs = [scripted.spawn(nothing) for _ in range(2)]
         wakers = [CountingWaker() for _ in jobs]
         for job, waker in zip(jobs, wakers, strict=True):
             job.poll(waker)
 
-        is_interrupted = interrupted(scripted.cancel_all, _Interrupter(step))
+        is_interrupted = interrupted(scripted.cancel_all, AtSignals(step, _is_workers))
 
         assert all(job.done() is (job.state is HandleState.CANCELLED) for job in jobs), step
         scripted.cancel_all()

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import dis
-import sys
 import threading
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,19 +12,13 @@ from runtime.backends.process import outbox as module
 from runtime.backends.process.outbox import Outbox
 from runtime.backends.process.wire import Frame, FrameReader, frame
 from tests.unit.runtime.backends.process.socket_pairs import let_go, marked_files, pair
-from tests.unit.runtime.interrupts import AtBytecode, interrupted
+from tests.unit.runtime.interrupts import AtSignals, interrupted
 
 if TYPE_CHECKING:
     import socket
     from types import FrameType
 
 LIMIT = 1 << 24
-# After these the interpreter looks for signals: nowhere else may Ctrl-C come.
-_LOOKS: Final = frozenset(
-    number
-    for name, number in dis.opmap.items()
-    if name.startswith(("CALL", "JUMP_BACKWARD", "RESUME"))
-)
 
 
 def put(box: Outbox, number: int, payload: bytes = b"", fds: tuple[int, ...] = ()) -> None:
@@ -241,25 +233,10 @@ def test_two_threads_that_flush_leave_nothing_behind() -> None:
 # ---- Ctrl-C -------------------------------------------------------------------------------
 
 
-class AtSignals(AtBytecode):
-    """Ctrl-C where the interpreter looks for it: after calls, jumps back, and at beginnings."""
-
-    def __init__(self, step: int) -> None:
-        super().__init__(step, lambda frame: frame.f_code.co_filename == module.__file__)
-        self._before: dict[FrameType, int] = {}
-
-    def __call__(self, frame: FrameType, event: str, arg: object) -> AtBytecode | None:
-        """As `AtBytecode`, at fewer places."""
-        if event != "opcode":
-            return super().__call__(frame, event, arg)
-        before = self._before.get(frame, dis.opmap["RESUME"])
-        self._before[frame] = frame.f_code.co_code[frame.f_lasti]
-        return super().__call__(frame, event, arg) if before in _LOOKS else self
+def _is_outbox(frame: FrameType) -> bool:
+    return frame.f_code.co_filename == module.__file__
 
 
-@pytest.mark.skipif(
-    sys.version_info[:2] == (3, 12), reason="3.12 ends the tracing of bytecodes after a few"
-)
 @pytest.mark.parametrize("kind", ["small", "with descriptors", "full"])
 def test_an_interrupt_at_any_place_loses_nothing_and_sends_nothing_twice(kind: str) -> None:
     """Ctrl-C in the middle of a spawn; the collector then sends what was left."""
@@ -272,7 +249,7 @@ def test_an_interrupt_at_any_place_loses_nothing_and_sends_nothing_twice(kind: s
                 brings = (fds[number % 2],) if kind == "with descriptors" and 0 < number < 3 else ()
                 put(box, number, bytes(300_000 if kind == "full" else 5), brings)
 
-            is_interrupted = interrupted(box.flush, AtSignals(step))
+            is_interrupted = interrupted(box.flush, AtSignals(step, _is_outbox))
 
             found = read_all(reader)
             while box._parts or box._rest:
