@@ -11,7 +11,7 @@ PYTEST = python -m pytest
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check format format-check lint types contracts changelog coverage \
+.PHONY: help demo test extras check format format-check lint types contracts changelog coverage \
 	bench stress chaos clean
 
 help:  ## list the targets
@@ -23,6 +23,10 @@ demo:  ## run the demonstration: the standard library through workers, threads a
 
 test:  ## run the tests, all but the stress runs
 	@$(IN_ENV) test $(PYTEST) $(ARGS)
+
+# Needs the package index the first time.
+extras:  ## the tests that need the extras interop, examples and types, with these installed
+	@$(PYTHON) -m scripts.extras $(ARGS)
 
 check: format-check lint types contracts changelog coverage  ## run all that a change must pass
 

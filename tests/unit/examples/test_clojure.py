@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 from typing import Final
 
@@ -44,6 +45,8 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the example in an interpreter of its own, which may keep what it has compiled."""
     wanted = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"}
     wanted.pop("PYTHONDONTWRITEBYTECODE", None)
+    if sysconfig.get_config_var("Py_GIL_DISABLED"):
+        wanted["PYTHON_GIL"] = "1"  # the language's native maps ask for it, with a warning
     return subprocess.run(
         [sys.executable, "-m", "examples.clojure", *arguments],
         cwd=ROOT,
