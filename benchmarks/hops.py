@@ -1,4 +1,4 @@
-"""B1, B7: the round trip of a no-op through a worker, one at a time."""
+"""B1: the round trip of a no-op through a worker, one at a time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,15 @@ if TYPE_CHECKING:
     from benchmarks.model import Target
     from runtime.async_runtime import Executor
 
-__all__ = ("BENCHMARKS", "nothing")
+__all__ = (
+    "BENCHMARKS",
+    "laps",
+    "nothing",
+    "run_in_executor",
+    "to_thread",
+    "with_anyio",
+    "with_trio",
+)
 
 
 def nothing() -> None:
@@ -48,15 +56,6 @@ def ours(size: int) -> float:
     return run_ours(main)
 
 
-def elsewhere(size: int, *, run: Callable[..., float]) -> float:
-    """``await Worker.spawn(nothing)`` on another loop."""
-
-    async def main() -> float:
-        return await laps(size, partial(Worker.spawn, nothing))
-
-    return run(main)
-
-
 def to_thread(size: int, *, run: Callable[..., float] = run_asyncio) -> float:
     """``asyncio.to_thread``; *run* chooses the loop under it."""
 
@@ -66,14 +65,14 @@ def to_thread(size: int, *, run: Callable[..., float] = run_asyncio) -> float:
     return run(main)
 
 
-def run_in_executor(size: int) -> float:
-    """``loop.run_in_executor`` with the default pool."""
+def run_in_executor(size: int, *, run: Callable[..., float] = run_asyncio) -> float:
+    """``loop.run_in_executor`` with the default pool; *run* chooses the loop."""
 
     async def main() -> float:
         loop = asyncio.get_running_loop()
         return await laps(size, partial(loop.run_in_executor, None, nothing))
 
-    return run_asyncio(main)
+    return run(main)
 
 
 def with_trio(size: int) -> float:
@@ -85,14 +84,14 @@ def with_trio(size: int) -> float:
     return run_trio(main)
 
 
-def with_anyio(size: int) -> float:
-    """``anyio.to_thread.run_sync`` on asyncio."""
+def with_anyio(size: int, *, run: Callable[..., float] = run_asyncio) -> float:
+    """``anyio.to_thread.run_sync``; *run* chooses the loop under it."""
     run_sync = importlib.import_module("anyio.to_thread").run_sync
 
     async def main() -> float:
         return await laps(size, partial(run_sync, nothing))
 
-    return run_asyncio(main)
+    return run(main)
 
 
 def thread_pool(size: int) -> float:
@@ -128,15 +127,6 @@ def floor(size: int) -> float:
     return median(times)
 
 
-def _on_other_loops() -> str | None:
-    """Tell whether our futures can be awaited outside of our executor."""
-    try:
-        elsewhere(1, run=run_asyncio)
-    except Exception:  # noqa: BLE001 - whatever it is, they cannot
-        return "awaiting a worker from asyncio or trio comes with a later version"
-    return None
-
-
 def _hop(title: str, targets: tuple[Target, ...], *, pinned: bool) -> Benchmark:
     return Benchmark(
         "B1",
@@ -160,21 +150,6 @@ def _hop(title: str, targets: tuple[Target, ...], *, pinned: bool) -> Benchmark:
     )
 
 
-def _from(title: str, run: Callable[..., float], peer: Side) -> Benchmark:
-    return Benchmark(
-        "B7",
-        f"the same await from {title}",
-        Unit("us", 1e-6),
-        5_000,
-        50,
-        partial(elsewhere, run=run),
-        (peer,),
-        (faster(1.3, peer.name),),
-        child=True,
-        absent=_on_other_loops,
-    )
-
-
 BENCHMARKS = (
     _hop(
         "on one processor",
@@ -182,6 +157,4 @@ BENCHMARKS = (
         pinned=True,
     ),
     _hop("free", (), pinned=False),
-    _from("asyncio", run_asyncio, Side("asyncio.to_thread", to_thread)),
-    _from("trio", run_trio, Side("trio.to_thread", with_trio, needs="trio")),
 )

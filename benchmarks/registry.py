@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from benchmarks import (
+    awaits,
+    executors,
     hops,
     memory,
     pools,
@@ -38,6 +40,7 @@ _MODULES = (
     hops,
     throughput,
     stopping,
+    awaits,
     pools,
     process_trips,
     process_arrays,
@@ -45,6 +48,7 @@ _MODULES = (
     process_start,
     process_recovery,
     process_idle,
+    executors,
 )
 
 
