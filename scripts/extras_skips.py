@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ("absent", "is_excused", "module_of", "pytest_configure")
 
-MODULES = {"grpcio": "grpc", "ipython": "IPython"}  # where it is not the package's own name
+# Where it is not the package's own name.
+MODULES = {"grpcio": "grpc", "ipython": "IPython", "jupyter-client": "jupyter_client"}
 OF_ABSENCE = re.compile(
     r"not installed|could not import|no module named|cannot run here", re.IGNORECASE
 )
