@@ -198,7 +198,8 @@ class Answers:
         # gone without anybody having looked.
         fleet.is_full = fleet.is_full and bool(in_flight)
         if fleet.queue or fleet.again:
-            touched = fleet.give_out(child if in_flight else None)
+            has_room = in_flight or child.state is ChildState.IDLE
+            touched = fleet.give_out(child if has_room else None)
         chores = child.state is ChildState.IDLE and (
             fleet.has_jobs_behind() or self._nursery.farewells.must_look()
         )

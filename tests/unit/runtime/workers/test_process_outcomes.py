@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from runtime.async_runtime import UnhandledError
+    from runtime.backends.process.backend import ProcessBackend
     from tests.unit.runtime.far_gates import FarGate
 
 pytestmark = pytest.mark.process
@@ -209,8 +211,13 @@ def test_a_job_that_waits_never_runs(
 
 
 def _warm_with_short_jobs(pool: WorkerPool) -> None:
-    for _ in range(5):  # from now on jobs are taken to be short: some are sent ahead
+    """From now on jobs are taken to be short, and some are sent ahead; a slow one delays that."""
+    fleet = cast("ProcessBackend", pool._backend)._fleet
+    for done in itertools.count(1):
         pool.spawn(nothing).result(GUARD)
+        (child,) = fleet.children.values()
+        if done >= 5 and child.depth > 16:
+            return
 
 
 def test_a_job_that_was_sent_ahead_never_runs_once_it_is_cancelled(

@@ -75,6 +75,21 @@ def test_a_value_arrives(bench: Bench, value: object) -> None:
     assert bench.backend.wait_idle(0)
 
 
+def test_a_child_that_has_run_dry_gets_as_much_as_it_has_room_for(bench: Bench) -> None:
+    """Not the two that tide over a busy one: it would answer both, and run dry again."""
+    (peer,) = bench.idle()
+    for _ in range(200):
+        bench.spawn()
+    given = peer.jobs()
+    assert len(given) == 2
+
+    for number in given:
+        peer.send(frame(FrameType.VALUE, number))
+    bench.run()
+
+    assert len(peer.jobs()) > 100
+
+
 def test_an_error_arrives(bench: Bench) -> None:
     """As the error that it was."""
     (peer,) = bench.idle()
