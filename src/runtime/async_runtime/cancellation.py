@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from runtime.async_runtime.driven import DrivenTask
-from runtime.async_runtime.foreign import outside_executor
 from runtime.async_runtime.running import running
 from runtime.clock import check_timeout
 from runtime.errors import CancelRequestedError, FutureTimeoutError, InvalidStateError
@@ -34,7 +33,12 @@ def current_task() -> DrivenTask[Any]:
     executor = running.executor
     task = None if executor is None else executor._current
     if not isinstance(task, DrivenTask):
-        raise outside_executor("current_task()")
+        raise InvalidStateError(
+            "no runtime executor is polling a task here: timeout(), shield(), TaskGroup and "
+            "current_task() are for its tasks; run the coroutine with "
+            "Executor().run_until_complete(...) or block_on(...), or use what the loop that "
+            "drives it has for this (asyncio.timeout, trio.move_on_after, ...)"
+        )
     return task
 
 

@@ -151,7 +151,15 @@ class OutcomeFuture(Convertible[T]):
         It runs on the thread that settles (for a time limit: on one for such callbacks), in
         a copy of the context of this call. An `Exception` that it raises is logged; other
         callbacks still run. One that settles another future does not nest: that runs after it.
+
+        Raises:
+            TypeError: it comes from `asyncio.wait`, whose callbacks must run on its loop's thread.
         """
+        if getattr(func, "__module__", None) == "asyncio.tasks":
+            raise TypeError(
+                f"asyncio.wait() cannot wait for {self!r} itself, which may be settled on any "
+                "thread: give it .to_asyncio(), a future of its own loop"
+            )
         self._subscribe(CallbackWaker(self, func, contextvars.copy_context()))
 
     # ---- settling -------------------------------------------------------------------------

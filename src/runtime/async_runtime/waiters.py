@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import contextvars
     from collections.abc import Callable, Iterable
 
-__all__ = ("CallbackWaker", "ThreadWaker", "Wakeable", "log_wake_error", "wake_each")
+__all__ = ("CallbackWaker", "SleepWaker", "ThreadWaker", "Wakeable", "log_wake_error", "wake_each")
 
 
 class Wakeable(Protocol):
@@ -48,6 +48,12 @@ class ThreadWaker:
         if timeout is None:
             return self._gate.acquire()
         return self._gate.acquire(timeout=min(timeout, threading.TIMEOUT_MAX))
+
+
+class SleepWaker(ThreadWaker):
+    """Parks the thread that runs a job: it waits for a word to stop, not for the outcome."""
+
+    __slots__ = ()
 
 
 class _Trampoline(threading.local):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, cast
 
-from runtime.async_runtime.waiters import ThreadWaker
+from runtime.async_runtime.waiters import SleepWaker
 from runtime.backends.base import this_thread
 from runtime.clock import SYSTEM_CLOCK, check_timeout
 from runtime.errors import CancelRequestedError, InvalidStateError
@@ -67,7 +67,7 @@ class CurrentJob:
         limit = check_timeout("seconds", seconds)
         job = self._job
         core = job._core
-        waker = ThreadWaker()
+        waker = SleepWaker()
         timer: Timer | None = None
         if core.clock is not SYSTEM_CLOCK and limit is not None:  # its time may not be ours
             timer, limit = core.deadlines.add(core.now() + limit, waker.wake), None

@@ -19,6 +19,7 @@ from runtime.async_runtime.failure import Failure
 from runtime.async_runtime.outcome import CANCELLED, ERROR, OPEN, VALUE
 from runtime.async_runtime.reports import UnhandledError
 from runtime.async_runtime.running import FREE_THREADED, full_fence
+from runtime.async_runtime.waiters import SleepWaker
 from runtime.errors import CancellationError, CancelRequestedError, ForkedError
 from runtime.workers.handle_state import (
     IMPOSSIBLE,
@@ -202,5 +203,7 @@ class JobRecord(JobFacts[T]):
     def _abandoned(self) -> None:
         """The task that awaited this was cancelled: see ``cancel_on_abandon``."""
         options = self._options
-        if (options is None or options.cancel_on_abandon) and not self._waiting():
+        if options is not None and not options.cancel_on_abandon:
+            return
+        if all(isinstance(waker, SleepWaker) for waker in self._waiting()):  # its own sleep, if any
             self.cancel()

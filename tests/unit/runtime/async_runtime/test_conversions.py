@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import gc
+import threading
 import weakref
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from runtime.async_runtime import Executor, Promise
-from runtime.errors import CancellationError
-from runtime.workers import WorkerPool
+from runtime.errors import CancellationError, CancelRequestedError
+from runtime.workers import Worker, WorkerPool
 from tests.unit.runtime.gates import GUARD, Gate
 
 if TYPE_CHECKING:
@@ -163,6 +164,42 @@ def test_asyncio_waits_for_jobs_by_its_own_means(pool: WorkerPool) -> None:
         assert ready.to_asyncio().result() == 6
 
     asyncio.run(main(), debug=True)
+
+
+def test_asyncios_wait_refuses_the_future_itself(pool: WorkerPool) -> None:
+    """Its callback would run on the worker's thread, and its loop would sleep for ever."""
+
+    async def main() -> None:
+        with pytest.raises(TypeError, match=r"\.to_asyncio\(\)"):
+            await asyncio.wait([pool.spawn(lambda: 1)])  # type: ignore[type-var]  # as it says
+
+    asyncio.run(main(), debug=True)
+
+
+def test_cancelling_the_task_cancels_a_job_that_sleeps(pool: WorkerPool) -> None:
+    """It waits for its own future, to be told to stop: that is nobody who wants its outcome."""
+    begun = threading.Event()
+    gone = threading.Event()
+
+    def nap() -> None:
+        begun.set()
+        try:
+            Worker.current().sleep(GUARD)
+        except CancelRequestedError:
+            gone.set()
+            raise
+
+    async def main() -> None:
+        job = pool.spawn(nap)
+        task = asyncio.ensure_future(job)
+        await asyncio.to_thread(begun.wait, GUARD)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert job.cancelled()
+        assert await asyncio.to_thread(gone.wait, GUARD)
+
+    asyncio.run(main())
 
 
 def test_cancelling_the_task_cancels_the_job(pool: WorkerPool) -> None:
