@@ -15,6 +15,7 @@ import pytest
 
 from runtime.async_runtime import Executor
 from runtime.workers import WorkerPool
+from runtime.workers.current import current_job
 from runtime.workers.pool_backends import PoolOptions
 from tests.unit.runtime.contract.colours import COLOUR
 from tests.unit.runtime.far_gates import FarGate
@@ -132,14 +133,23 @@ def hold(pool: WorkerPool, new_gate: Callable[..., AnyGate]) -> Iterator[Callabl
         gate = new_gate(result)
         func = gate if job is None else functools.partial(job, gate)
         futures: list[WorkerFuture[Any]] = []
+        jobs: list[WorkerFuture[Any]] = []
+
+        def noted() -> object:
+            jobs.append(current_job()._job)
+            return func()
+
+        far = on._backend.capabilities.needs_pickle
         on.warm_up(GUARD)  # limits that count from the spawn are for the job alone
         spawner = threading.Thread(
-            target=lambda: futures.append(on.spawn(func, **options)), daemon=True
+            target=lambda: futures.append(on.spawn(func if far else noted, **options)), daemon=True
         )
         spawner.start()
         gate.wait_begun()
-        handle = on.get_active_handles()[-1]
-        held = Held(handle, gate, spawner, futures)
+        if far:  # and so spawn returns before its function does
+            spawner.join(GUARD)
+        (held_job,) = futures if far else jobs
+        held = Held(held_job.handle, gate, spawner, futures)
         all_held.append(held)
         return held
 
