@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import tempfile
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from tests.unit.runtime.gates import GUARD
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ("FarGate",)
 
@@ -32,8 +36,10 @@ class FarGate(Generic[T]):
 
     def __call__(self) -> T:
         """Run as the job."""
-        self.tell_begun()
-        assert self._wait("opened"), "nobody opened the gate"
+        # Opened first: one who comes when all others have closed it would never hear of that.
+        with self._end("opened") as end:
+            self.tell_begun()
+            assert _is_readable(end, GUARD), "nobody opened the gate"
         if isinstance(self._result, BaseException):
             raise self._result
         return self._result  # type: ignore[no-any-return]  # see _result
@@ -72,11 +78,20 @@ class FarGate(Generic[T]):
             os.close(end)
 
     def _wait(self, name: str, timeout: float = GUARD) -> bool:
+        with self._end(name) as end:
+            return _is_readable(end, timeout)
+
+    @contextlib.contextmanager
+    def _end(self, name: str) -> Iterator[int]:
         end = os.open(self._folder / name, os.O_RDONLY | os.O_NONBLOCK)
         try:
-            return bool(select.select([end], [], [], timeout)[0])
+            yield end
         finally:
             os.close(end)
 
     def __getstate__(self) -> dict[str, Any]:  # Any: the attributes
         return self.__dict__ | {"_ends": []}
+
+
+def _is_readable(end: int, timeout: float) -> bool:
+    return bool(select.select([end], [], [], timeout)[0])
