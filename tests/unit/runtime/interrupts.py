@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dis
+import gc
 import inspect
 import sys
 from typing import TYPE_CHECKING, Any, Final
@@ -76,6 +77,8 @@ def interrupted(action: Callable[[], object], tracer: Callable[..., Any]) -> boo
     before, handled = sys.gettrace(), sys.exception()
     own = inspect.currentframe()
     assert own is not None
+    collects = gc.isenabled()
+    gc.disable()  # or an unrelated finalizer may be what is interrupted, and nobody hears of that
     own.f_trace_opcodes = True  # 3.12 asks, as tracing begins, whether any frame wants them
     sys.settrace(tracer)
     try:
@@ -86,5 +89,7 @@ def interrupted(action: Callable[[], object], tracer: Callable[..., Any]) -> boo
         is_interrupted = False
     finally:
         sys.settrace(before)
+        if collects:
+            gc.enable()
     assert sys.exception() is handled, "raised where no exception can come from"
     return is_interrupted

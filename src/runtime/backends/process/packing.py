@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ("THRESHOLD", "Labelled", "Packed", "Packer")
 
-THRESHOLD: Final = 256 * 1024  # bytes from which on a buffer is better off in shared memory
+THRESHOLD: Final = 2 << 20  # bytes from which on shared memory beats the socket: ADR-009
 _SIMPLE: Final = frozenset({type(None), bool, int, float, complex, str, bytes})
 _partial: Final = functools.partial
 _keys: Final = itertools.count(1)  # unique in this process, over all pools

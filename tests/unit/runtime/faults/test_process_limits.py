@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
+from runtime.backends.process.packing import THRESHOLD
 from runtime.errors import ProtocolError, WorkerCrashedError, WorkerStartError
 from tests.unit.runtime.faults.process_jobs import double, idle_pid, until
 from tests.unit.runtime.gates import GUARD
@@ -83,12 +84,12 @@ def test_without_descriptors_large_data_still_goes_in_and_fails_clearly_coming_o
     """In: over the socket instead. Out: the process has sent a descriptor that cannot be taken."""
     idle_pid_of_warm(pool)
     with no_descriptors():
-        assert pool.spawn(len, args=(bytes(1 << 20),)).result(GUARD) == 1 << 20
-        error = pool.spawn(_blob, args=(1 << 20,)).exception(GUARD)
+        assert pool.spawn(len, args=(bytes(THRESHOLD),)).result(GUARD) == THRESHOLD
+        error = pool.spawn(_blob, args=(THRESHOLD,)).exception(GUARD)
 
     assert isinstance(error, ProtocolError)
     assert "descriptor" in str(error)
-    assert pool.spawn(_blob, args=(1 << 20,)).result(GUARD) == bytes(1 << 20)
+    assert pool.spawn(_blob, args=(THRESHOLD,)).result(GUARD) == bytes(THRESHOLD)
 
 
 def _without_descriptors(size: int) -> bytes:
@@ -101,8 +102,8 @@ def test_a_job_that_leaves_its_process_without_descriptors_still_answers(
     pool: WorkerPool,
 ) -> None:
     """A large result goes over the socket, a large argument for the next job as well."""
-    assert pool.spawn(_without_descriptors, args=(1 << 20,)).result(GUARD) == bytes(1 << 20)
-    assert pool.spawn(len, args=(bytes(1 << 20),)).result(GUARD) == 1 << 20
+    assert pool.spawn(_without_descriptors, args=(THRESHOLD,)).result(GUARD) == bytes(THRESHOLD)
+    assert pool.spawn(len, args=(bytes(THRESHOLD),)).result(GUARD) == THRESHOLD
 
 
 def _eat(size: int) -> int:
@@ -195,7 +196,7 @@ def test_many_pools_jobs_and_crashes_leave_nothing(make_pool: Callable[..., Work
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(5):
         pool = make_pool(2)
-        jobs = [pool.spawn(_blob, args=(1 << 20,)) for _ in range(4)]
+        jobs = [pool.spawn(_blob, args=(THRESHOLD,)) for _ in range(4)]
         crash = pool.spawn(os.abort)
         assert isinstance(crash.exception(GUARD), WorkerCrashedError)
         assert all(job.result(GUARD) for job in jobs)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runtime.backends.process import packing, pickling, sealed_files
-from runtime.backends.process.packing import Packer
+from runtime.backends.process.packing import THRESHOLD, Packer
 from runtime.backends.process.sealed_files import AttachmentRefusedError, is_supported
 from runtime.backends.process.unpacking import FRESH, KEPT, KnownFunctions
 from runtime.errors import UnpicklableError
@@ -32,7 +32,7 @@ from tests.unit.runtime.backends.process.packing_here import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-LARGE = 1 << 19
+LARGE = THRESHOLD
 
 
 def one() -> Callable[[], int]:
@@ -102,7 +102,7 @@ def test_an_importable_function_is_pickled_once(packer: Packer, dumps: list[obje
     assert first.function[:1] == KEPT
 
 
-@pytest.mark.parametrize("size", [10, 1 << 20])
+@pytest.mark.parametrize("size", [10, THRESHOLD])
 def test_a_lambda_is_pickled_once(packer: Packer, dumps: list[object], size: int) -> None:
     """Also one with a megabyte in its closure, a thousand times: a child gets it once."""
     data = b"x" * size

@@ -16,6 +16,7 @@ from runtime.backends.process.child_state import ChildState
 from runtime.backends.process.context import ContextPacker
 from runtime.backends.process.failures import pack_error
 from runtime.backends.process.hub import _taken_from
+from runtime.backends.process.packing import THRESHOLD
 from runtime.backends.process.page import CANCELLED
 from runtime.backends.process.parcel import HEAD
 from runtime.backends.process.results import pack_result
@@ -77,7 +78,7 @@ def test_the_time_of_a_job_is_watched_from_its_begin(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("bench", [{"max_message_bytes": 5000}], indirect=True)
-@pytest.mark.parametrize("size", [6000, 1 << 20])
+@pytest.mark.parametrize("size", [6000, THRESHOLD])
 def test_a_job_that_is_too_large_is_refused_at_the_spawn(bench: Bench, size: int) -> None:
     """In the frame or beside it; nothing of it is left."""
     with pytest.raises(UnpicklableError, match="max_message_bytes=5000"):
@@ -188,7 +189,7 @@ def test_what_may_run_code_of_the_user_is_loaded_elsewhere(
 def test_buffers_of_a_job_that_has_ended_are_given_back(bench: Bench) -> None:
     """Before whoever waits for it goes on."""
     peers = bench.idle(2)
-    job = bench.spawn(functools.partial(len, bytearray(1 << 20)))
+    job = bench.spawn(functools.partial(len, bytearray(THRESHOLD)))
     attachment = job.work.packed.attachment
     number = let_go_of_all(peers[1].read())
     kind, data, _ = pack_result(5, 1 << 30)
