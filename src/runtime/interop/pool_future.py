@@ -9,9 +9,10 @@ Threads: any. Source: interop-spec.md, section 2.2; ADR-011.
 from __future__ import annotations
 
 import concurrent.futures
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from runtime.async_runtime.outcome import CANCELLED, VALUE
+from runtime.async_runtime.running import FREE_THREADED, full_fence
 from runtime.errors import ForkedError, WorkerRuntimeError
 from runtime.interop.broken import as_standard
 from runtime.interop.lazy_future import CANCELLED_AND_NOTIFIED, FINISHED, PENDING, LazyFuture
@@ -19,6 +20,7 @@ from runtime.workers.cancelling import cancel_waiting
 from runtime.workers.handle_state import HandleState
 
 if TYPE_CHECKING:
+    from runtime.async_runtime.waker import Waker
     from runtime.interop.pool_executor import PoolExecutor
     from runtime.workers import WorkerFuture
 
@@ -33,11 +35,13 @@ class PoolFuture(LazyFuture[T]):
     # Both None once this is settled. Until then an executor that nobody holds stays for its work.
     _job: WorkerFuture[T] | None = None
     _executor: PoolExecutor | None = None
+    _unheard: bool = False  # whether a thread has waited, and taken it on itself to tell
 
     # ---- settling -------------------------------------------------------------------------
 
     def wake(self) -> None:
         """The job has its outcome: have the same. Doing so twice changes nothing."""
+        executor = self._executor  # read first, since it is cleared last: others do this, too
         job = self._job
         if job is None:
             return
@@ -48,24 +52,12 @@ class PoolFuture(LazyFuture[T]):
             elif outcome == CANCELLED:
                 self._settle(CANCELLED_AND_NOTIFIED, None, None)
             else:
-                self._settle(FINISHED, None, self._error_of(job))
+                self._settle(FINISHED, None, _error_of(job, executor))
         finally:  # a callback may raise `SystemExit`
             self._job = None
-            executor = self._executor
             if executor is not None:
                 executor._pending.discard(self)
                 self._executor = None
-
-    def _error_of(self, job: WorkerFuture[T]) -> BaseException:
-        """Return what the job raised, itself: nobody else reads the job."""
-        failure = job._failure()
-        failure.mark_observed()
-        error = failure.error
-        executor = self._executor
-        if isinstance(error, WorkerRuntimeError) and executor is not None:
-            own = cast("WorkerFuture[object]", job)
-            return as_standard(error, own, in_processes=executor._in_processes)
-        return error
 
     def cancel(self) -> bool:
         """Cancel the job where it has not begun; False where it runs, or has ended."""
@@ -97,6 +89,17 @@ class PoolFuture(LazyFuture[T]):
         return not self.cancelled()
 
     # ---- looking --------------------------------------------------------------------------
+
+    def done(self) -> bool:
+        """Tell whether there is an outcome."""
+        job = self._job
+        if job is not None and job._outcome:  # and whoever waits for it is about to note it
+            self.wake()
+        return super().done()
+
+    def cancelled(self) -> bool:
+        """Tell whether the outcome is a cancellation."""
+        return self.done() and super().cancelled()
 
     def running(self) -> bool:
         """Tell whether the job runs now."""
@@ -130,10 +133,36 @@ class PoolFuture(LazyFuture[T]):
         return super().exception(timeout)
 
     def _wait(self, timeout: float | None) -> None:
+        """Wait for the job, and have its outcome.
+
+        The job tells this thread alone where nobody else is to be told: whatever a worker does
+        between waking a thread and letting go of the interpreter has the two get in each other's
+        way, which costs several times as much as what it does.
+        """
         job = self._job
-        if job is not None:
+        if job is None:
+            return
+        try:
+            self._unheard = True
+            job._forget(cast("Waker", self))
+            if FREE_THREADED:
+                full_fence()
+            if "_made" in self.__dict__:  # see `_crowd`: either this sees that, or that this
+                job._subscribe(self)
             job._wait(None if timeout is None else max(timeout, 0.0))
-            self.wake()  # whoever settled it may be about to
+            self.wake()  # also where whoever settled it is about to
+        except BaseException:  # its time is up, or Ctrl-C
+            job._subscribe(self)
+            raise
+
+    def _crowd(self) -> Any:  # noqa: ANN401 - private to the base class
+        is_new = "_made" not in self.__dict__
+        crowd = super()._crowd()
+        if is_new and (FREE_THREADED or self._unheard):  # from now on there is somebody to tell
+            job = self._job
+            if job is not None:
+                job._subscribe(self)
+        return crowd
 
     # ---- the rest -------------------------------------------------------------------------
 
@@ -157,3 +186,13 @@ class PoolFuture(LazyFuture[T]):
             what = type(self._result if error is None else error).__name__
             state += f" {'returned' if error is None else 'raised'} {what}"
         return f"<{type(self).__name__} at {id(self):#x} state={state}>"
+
+
+def _error_of(job: WorkerFuture[Any], executor: PoolExecutor | None) -> BaseException:
+    """Return what the job raised, itself: nobody else reads the job."""
+    failure = job._failure()
+    failure.mark_observed()
+    error = failure.error
+    if isinstance(error, WorkerRuntimeError) and executor is not None:
+        return as_standard(error, job, in_processes=executor._in_processes)
+    return error

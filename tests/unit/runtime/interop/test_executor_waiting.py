@@ -1,0 +1,116 @@
+"""A thread in ``result`` takes it on itself to note the outcome; others are told all the same."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import threading
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from runtime.testing import race
+from tests.unit.runtime.gates import GUARD
+from tests.unit.runtime.interop.jobs_here import give
+
+if TYPE_CHECKING:
+    from runtime.interop.concurrent import PoolExecutor
+
+
+def in_thread(call: Any) -> threading.Thread:  # Any: of whatever type
+    """Have it called."""
+    thread = threading.Thread(target=call)
+    thread.start()
+    return thread
+
+
+def wait_for_waiter(future: Any) -> None:  # Any: a future of ours
+    """Return when a thread waits for the job."""
+    guard = threading.Event()
+    for _ in range(10_000):
+        if future._unheard and future._job._waiting() and future not in future._job._waiting():
+            return
+        guard.wait(0.001)
+    raise AssertionError("nobody waits")
+
+
+def test_a_wait_that_gives_up_leaves_the_future_to_be_told(single: PoolExecutor, gate: Any) -> None:
+    """Nobody may ever ask again, and the executor counts what it has to wait for."""
+    future = single.submit(gate)
+    gate.wait_begun()
+
+    with pytest.raises(TimeoutError):
+        future.result(0.01)
+    gate.open()
+
+    assert single.pool.wait_idle(GUARD)
+    single.shutdown()
+    assert future._state == "FINISHED"  # nobody has asked
+
+
+def test_others_are_told_while_a_thread_waits(single: PoolExecutor, gate: Any) -> None:
+    """Callbacks, ``wait`` and more threads, that come when the wait has begun."""
+    future = single.submit(gate)
+    gate.wait_begun()
+    threads = [in_thread(future.result)]
+    wait_for_waiter(future)
+
+    called = threading.Event()
+    future.add_done_callback(lambda _: called.set())
+    threads += [in_thread(future.exception), in_thread(future.result)]
+    gate.open()
+
+    assert concurrent.futures.wait([future], GUARD).done == {future}
+    assert called.wait(GUARD)
+    for thread in threads:
+        thread.join(GUARD)
+        assert not thread.is_alive()
+
+
+def test_it_is_done_before_the_thread_that_waits_has_noted_it(
+    single: PoolExecutor, gate: Any
+) -> None:
+    """The thread may be stopped, or in a signal handler; here there is none."""
+    future: Any = single.submit(gate)
+    gate.wait_begun()
+    future._unheard = True
+    future._job._forget(future)
+    gate.open()
+    assert single.pool.wait_idle(GUARD)
+    assert future._state == "PENDING"
+
+    assert (future.done(), future.cancelled(), future.running()) == (True, False, False)
+    assert future.result(0) == "through"
+
+
+def test_a_callback_that_comes_then_is_called(single: PoolExecutor, gate: Any) -> None:
+    """Likewise, by who brings it."""
+    future: Any = single.submit(gate)
+    gate.wait_begun()
+    future._unheard = True
+    future._job._forget(future)
+    gate.open()
+    assert single.pool.wait_idle(GUARD)
+    called: list[object] = []
+
+    future.add_done_callback(called.append)
+
+    assert called == [future]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("eager_thread_switches")
+def test_waits_and_callbacks_that_race_with_the_end_all_end(executor: PoolExecutor) -> None:
+    """Each callback is called once, and each reader gets the value."""
+    for number in range(200):
+        future = executor.submit(give, number)
+        called: list[object] = []
+
+        found = race(
+            partial(future.result, GUARD),
+            partial(future.add_done_callback, called.append),
+            partial(concurrent.futures.wait, [future], GUARD),
+            partial(future.result, GUARD),
+        )
+
+        assert (found[0], found[3], called) == (number, number, [future])
