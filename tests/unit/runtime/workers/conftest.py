@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -11,10 +11,11 @@ from runtime.testing import ManualClock, ScriptedBackend
 from runtime.workers import WorkerPool
 from tests.unit.runtime.far_gates import FarGate
 from tests.unit.runtime.gates import GUARD
+from tests.unit.runtime.workers.scripted_here import end_scripted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from typing import Any, Unpack
+    from typing import Unpack
 
     from runtime.async_runtime import UnhandledError
     from runtime.workers.pool_backends import PoolOptions
@@ -32,8 +33,10 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-def backend() -> ScriptedBackend:
-    return ScriptedBackend()
+def backend() -> Iterator[ScriptedBackend]:
+    made = ScriptedBackend()
+    yield made
+    end_scripted(made)
 
 
 @pytest.fixture

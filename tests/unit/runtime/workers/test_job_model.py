@@ -13,6 +13,7 @@ from runtime.async_runtime.promise import Promise
 from runtime.errors import CancellationError, WorkerTimeoutError
 from runtime.testing import CountingWaker, ManualClock, ScriptedBackend
 from runtime.workers import HandleState, Outcome, Worker, WorkerFuture, WorkerHandle, WorkerPool
+from tests.unit.runtime.workers.scripted_here import end_scripted
 
 LIMIT = 10.0
 
@@ -198,6 +199,8 @@ class JobLife(RuleBasedStateMachine):
         for model in getattr(self, "models", ()):
             if model.is_over:
                 model.job.exception(0)
+        if hasattr(self, "backend"):
+            end_scripted(self.backend)
 
 
 JobLife.TestCase.settings = settings(
