@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from runtime.backends import Capabilities
 from runtime.errors import InvalidStateError, WorkerRuntimeError
 from runtime.testing import ManualClock, ScriptedBackend, race
 from runtime.workers import HandleState, Outcome, Worker, WorkerPool
+from tests.unit.runtime.scripted_here import end_scripted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @pytest.fixture
-def backend() -> ScriptedBackend:
-    return ScriptedBackend()
+def backend() -> Iterator[ScriptedBackend]:
+    made = ScriptedBackend()
+    yield made
+    end_scripted(made)
 
 
 @pytest.fixture

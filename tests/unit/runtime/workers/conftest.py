@@ -11,7 +11,7 @@ from runtime.testing import ManualClock, ScriptedBackend
 from runtime.workers import WorkerPool
 from tests.unit.runtime.far_gates import FarGate
 from tests.unit.runtime.gates import GUARD
-from tests.unit.runtime.workers.scripted_here import end_scripted
+from tests.unit.runtime.scripted_here import end_scripted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

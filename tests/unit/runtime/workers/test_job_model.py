@@ -13,7 +13,7 @@ from runtime.async_runtime.promise import Promise
 from runtime.errors import CancellationError, WorkerTimeoutError
 from runtime.testing import CountingWaker, ManualClock, ScriptedBackend
 from runtime.workers import HandleState, Outcome, Worker, WorkerFuture, WorkerHandle, WorkerPool
-from tests.unit.runtime.workers.scripted_here import end_scripted
+from tests.unit.runtime.scripted_here import end_scripted
 
 LIMIT = 10.0
 
