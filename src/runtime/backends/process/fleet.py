@@ -148,9 +148,7 @@ class Fleet:
         offer, self._offer = self._offer, None
         if offer is not None:
             self._withdraw(*offer)
-        for child in self.children.values():  # one may have been taken off, and given nothing
-            if child.state is _IDLE and child not in self.idle:
-                self.idle.append(child)
+        self._list_idle()
 
     def _withdraw(self, child: Child, job: JobSink) -> None:
         child.recycle = "a spawn was interrupted that was giving it a job"
@@ -279,6 +277,11 @@ class Fleet:
         for child in self.children.values():
             if child.state is _BUSY and not child.in_flight:
                 child.advance(ChildEvent.RUN_DRY)
+        self._list_idle()
+
+    def _list_idle(self) -> None:
+        """One may have been taken off the list of those that are idle, and given nothing."""
+        for child in self.children.values():
             if child.state is _IDLE and child not in self.idle:
                 self.idle.append(child)
 
