@@ -225,7 +225,8 @@ class ThreadSource:
 
 
 def _make_executor() -> ThreadPoolExecutor:
-    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - see load
+    # Of its own module: a program may put ours where everybody imports the standard one from.
+    from concurrent.futures.thread import ThreadPoolExecutor  # noqa: PLC0415 - see load
 
     return ThreadPoolExecutor(_LIMIT, thread_name_prefix="vela-worker")
 
