@@ -67,6 +67,16 @@ class StandardFuture(concurrent.futures.Future[T]):
             source._abandoned()
         return True
 
+    def result(self, timeout: float | None = None) -> T:
+        """As of the standard class, but older versions of that lose an error that is not true."""
+        error = self.exception(timeout)
+        if error is None:
+            return cast("T", self._result)
+        try:
+            raise error
+        finally:
+            del self, error  # the error's traceback keeps this frame, which would keep the error
+
     def _be_cancelled(self) -> bool:
         """Be cancelled, and tell everybody, in one step; False where it was over.
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from runtime.async_runtime.outcome import CANCELLED, VALUE
 from runtime.async_runtime.running import FREE_THREADED, full_fence
+from runtime.async_runtime.staying import stays_here
 from runtime.errors import ForkedError, WorkerRuntimeError
 from runtime.interop.broken import as_standard
 from runtime.interop.lazy_future import CANCELLED_AND_NOTIFIED, FINISHED, PENDING, LazyFuture
@@ -119,12 +120,15 @@ class PoolFuture(LazyFuture[T]):
         """
         if self._state == PENDING:
             self._wait(timeout)
-        if self._state == FINISHED and self._exception is None:
+        if self._state != FINISHED:
+            return super().result(timeout)  # raises
+        error = self._exception
+        if error is None:
             return cast("T", self._result)
         try:
-            return super().result(timeout)  # raises
+            raise error  # whatever its truth value, which older standard ones ask for
         finally:
-            del self  # the error's traceback keeps this frame, and this keeps the error
+            del self, error  # the error's traceback keeps this frame, which would keep the error
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """Return what the job raised, or None; waits as `result`."""
@@ -178,6 +182,8 @@ class PoolFuture(LazyFuture[T]):
                 "submit it again here"
             )
             self._settle(FINISHED, None, error)
+
+    __reduce__ = stays_here
 
     def __repr__(self) -> str:
         state = "running" if self.running() else self._state.lower().replace("_and_notified", "")

@@ -100,6 +100,22 @@ def test_cancelling_the_job_cancels_the_standard_future(pool: WorkerPool) -> Non
     gate.open()
 
 
+def test_an_error_that_is_not_true_is_an_error() -> None:
+    """The standard class of older versions gives None as the result; ours raises, on every one."""
+
+    class UntrueError(Exception):
+        def __bool__(self) -> bool:
+            return False
+
+    promise: Promise[int] = Promise()
+    future = promise.future().to_concurrent()
+    promise.reject(UntrueError("no"))
+
+    with pytest.raises(UntrueError, match="no"):
+        future.result(0)
+    assert isinstance(future.exception(0), UntrueError)
+
+
 def test_an_outcome_by_hand_stands() -> None:
     """The first outcome does, everywhere."""
     promise: Promise[int] = Promise()
