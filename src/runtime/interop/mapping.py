@@ -23,19 +23,22 @@ T = TypeVar("T")
 
 
 def check_sizes(chunksize: object, buffersize: object) -> None:
-    """Refuse sizes that make no sense.
+    """Refuse sizes that make no sense, in the standard library's words.
 
     Raises:
         TypeError: one is no whole number.
         ValueError: one is below 1.
     """
-    for name, size in (("chunksize", chunksize), ("buffersize", buffersize)):
-        if size is None and name == "buffersize":
-            continue
-        if not isinstance(size, int):
-            raise TypeError(f"{name} must be a whole number, got {size!r}")
-        if size < 1:
-            raise ValueError(f"{name} must be 1 or more, got {size}")
+    if not isinstance(chunksize, int):
+        raise TypeError(f"chunksize must be an integer, got {chunksize!r}")
+    if chunksize < 1:
+        raise ValueError(f"chunksize must be >= 1, got {chunksize}")
+    if buffersize is None:
+        return
+    if not isinstance(buffersize, int):
+        raise TypeError(f"buffersize must be an integer or None, got {buffersize!r}")
+    if buffersize < 1:
+        raise ValueError(f"buffersize must be None or > 0, got {buffersize}")
 
 
 def results_of(

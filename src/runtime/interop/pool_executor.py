@@ -14,6 +14,7 @@ import sys
 import weakref
 from typing import TYPE_CHECKING, Any, ClassVar, Final, ParamSpec, TypeVar
 
+from runtime.async_runtime.staying import stays_here
 from runtime.backends.base import this_thread
 from runtime.errors import BrokenPoolError, PoolShutdownError, WorkerStartError
 from runtime.interop.broken import translated
@@ -196,6 +197,8 @@ class PoolExecutor(concurrent.futures.Executor):
         for future in list(self._pending):
             future.lose_in_fork()
         self._pending.clear()
+
+    __reduce__ = stays_here
 
     def __repr__(self) -> str:
         state = "shut down" if self._shutdown else "open"

@@ -6,14 +6,18 @@ Source: interop-spec.md, section 2.1; ADR-011.
 
 from __future__ import annotations
 
+import concurrent.futures
+import multiprocessing
 import multiprocessing.process
 import os
 import sys
 import weakref
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from runtime.async_runtime.timers import shared_deadlines
+from runtime.interop.broken_processes import ProcessPoolBrokenError
 from runtime.interop.owned import bound_initializer, new_pool, number_of_workers
 from runtime.interop.pool_executor import PoolExecutor
 
@@ -68,7 +72,8 @@ class ProcessExecutor(PoolExecutor, ProcessPoolExecutor):
             options["start_method"] = "spawn"
         else:
             options["preload"] = ("multiprocessing.process",)  # for `_Preparing`
-        self._mp_context = mp_context
+        # Programs look at it; one that is made here says what holds: nothing is inherited.
+        self._mp_context = mp_context or multiprocessing.get_context("spawn")
         PoolExecutor.__init__(self, new_pool(count, "process", _Preparing(prepare), **options))
         if _STARTS_NO_THREAD_AT_EXIT:
             # The watcher of the children's limits ends when there is nothing to watch.
@@ -76,12 +81,18 @@ class ProcessExecutor(PoolExecutor, ProcessPoolExecutor):
             weakref.finalize(self, timer.cancel).atexit = False
 
     def terminate_workers(self) -> None:
-        """End now: what waits and what runs is cancelled, and children that run on are killed."""
+        """End now: what waits is cancelled, what runs fails with `BrokenProcessPool`.
+
+        Its children are asked to end, and killed where they do not, after the pool's grace.
+        """
         self.shutdown(wait=False, cancel_futures=True)
+        for future in list(self._pending):
+            with suppress(concurrent.futures.InvalidStateError):  # it has just ended by itself
+                future.set_exception(ProcessPoolBrokenError("its workers were ended by force"))
         self._pool.cancel_all()
 
     def kill_workers(self) -> None:
-        """Do as `terminate_workers`: a job has the pool's grace, then it is killed."""
+        """Do as `terminate_workers`, which kills where asking does not help."""
         self.terminate_workers()
 
 

@@ -160,19 +160,21 @@ def test_stop_iteration_from_a_job_ends_nothing_silently(executor: PoolExecutor)
 
 
 @pytest.mark.parametrize(
-    ("options", "error"),
+    ("options", "error", "words"),
     [
-        ({"chunksize": 0}, ValueError),
-        ({"chunksize": "one"}, TypeError),
-        ({"buffersize": 0}, ValueError),
-        ({"buffersize": 1.5}, TypeError),
+        ({"chunksize": 0}, ValueError, "chunksize must be >= 1"),
+        ({"chunksize": -1}, ValueError, "chunksize must be >= 1"),
+        ({"chunksize": "one"}, TypeError, "chunksize must be an integer"),
+        ({"buffersize": 0}, ValueError, "buffersize must be None or > 0"),
+        ({"buffersize": -1}, ValueError, "buffersize must be None or > 0"),
+        ({"buffersize": 1.5}, TypeError, "buffersize must be an integer or None"),
     ],
 )
 def test_sizes_of_map_that_make_no_sense_are_refused(
-    executor: PoolExecutor, options: dict[str, Any], error: type[Exception]
+    executor: PoolExecutor, options: dict[str, Any], error: type[Exception], words: str
 ) -> None:
-    """At the call, on both kinds alike."""
-    with pytest.raises(error, match="size must be"):
+    """At the call, on both kinds alike, with the standard library's words."""
+    with pytest.raises(error, match=words):
         executor.map(give, [1], **options)
 
 

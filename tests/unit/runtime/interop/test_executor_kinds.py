@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import copy
+import inspect
 import multiprocessing
 import os
+import pickle
 import subprocess
 import sys
-import threading
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,9 +20,11 @@ import pytest
 
 import runtime
 from runtime.async_runtime import Executor
+from runtime.errors import BrokenPoolError
 from runtime.interop import concurrent as ours
 from runtime.interop.concurrent import PoolExecutor, ProcessExecutor, ThreadExecutor
 from runtime.workers import Worker, WorkerPool
+from tests.unit.runtime.far_gates import FarGate
 from tests.unit.runtime.gates import GUARD, Gate
 from tests.unit.runtime.interop.jobs_here import give, name_of_thread
 
@@ -36,6 +41,30 @@ def test_programs_that_look_see_the_standard_classes() -> None:
     with ProcessExecutor(3) as processes:
         assert isinstance(processes, concurrent.futures.ProcessPoolExecutor)
         assert processes._max_workers == 3
+        assert isinstance(processes._mp_context, multiprocessing.context.SpawnContext)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (ThreadExecutor, concurrent.futures.ThreadPoolExecutor),
+        (ProcessExecutor, concurrent.futures.ProcessPoolExecutor),
+    ],
+)
+def test_signatures_are_the_standard_librarys(ours: type, theirs: type) -> None:
+    """Names, kinds, order and defaults; ours may have parameters of later versions."""
+    for name in ("__init__", "submit", "map", "shutdown"):
+        own, standard = (_parameters(getattr(kind, name)) for kind in (ours, theirs))
+        # 3.14 has `ctxkwargs` for its interpreters: threads refuse all of them.
+        expected = [parameter for parameter in standard if parameter[0] != "ctxkwargs"]
+        later = [parameter for parameter in own if parameter not in expected]
+        assert [parameter for parameter in own if parameter not in later] == expected
+        assert later in ([], [("buffersize", inspect.Parameter.KEYWORD_ONLY, None)])
+
+
+def _parameters(function: Callable[..., object]) -> list[tuple[str, object, object]]:
+    found = inspect.signature(function).parameters.values()
+    return [(parameter.name, parameter.kind, parameter.default) for parameter in found]
 
 
 def test_the_default_numbers_of_workers_are_the_standard_librarys() -> None:
@@ -45,6 +74,16 @@ def test_the_default_numbers_of_workers_are_the_standard_librarys() -> None:
         assert threads._max_workers == theirs._max_workers
         theirs.shutdown()
         assert processes._max_workers >= 1
+
+
+@pytest.mark.parametrize("send", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_neither_executors_nor_their_futures_travel(
+    executor: PoolExecutor, send: Callable[[object], object]
+) -> None:
+    """A copy would be half of one: its futures would be nobody's."""
+    for kept in (executor, executor.submit(give, 1)):
+        with pytest.raises(TypeError, match="stays in the process that made it"):
+            send(kept)
 
 
 def test_threads_are_named_as_asked() -> None:
@@ -166,24 +205,36 @@ def test_proxies_of_a_manager_work_in_children() -> None:
 @pytest.mark.process
 @pytest.mark.parametrize("name", ["terminate_workers", "kill_workers"])
 def test_workers_can_be_ended_by_force(name: str) -> None:
-    """On every version, as 3.14 has it: what waits and what runs is answered at once."""
-    event = threading.Event()
+    """On every version, as 3.14 has it: what runs fails, what waits is cancelled, both at once."""
     executor = ProcessExecutor(1)
-    running = executor.submit(_run_for_ever)
-    waiting = executor.submit(give, 1)
-    running.add_done_callback(lambda _: event.set())
+    gate: FarGate[str] = FarGate()
+    running, waiting = executor.submit(gate), executor.submit(give, 1)
+    gate.wait_begun()
 
     end: Callable[[], None] = getattr(executor, name)
     end()
 
-    assert event.wait(GUARD)
+    error = running.exception(GUARD)
+    gate.close()
+    assert isinstance(error, BrokenProcessPool)
+    assert isinstance(error, BrokenPoolError)
     assert waiting.cancelled()
+    with pytest.raises(RuntimeError, match="cannot schedule new futures after shutdown"):
+        executor.submit(give, 1)
     assert executor.pool.shutdown(timeout=GUARD)
+    assert executor.pool.statistics().children == ()
 
 
-def _run_for_ever() -> None:
-    while True:
-        pass
+@pytest.mark.process
+@pytest.mark.parametrize("name", ["terminate_workers", "kill_workers"])
+def test_workers_that_never_began_can_be_ended_by_force(name: str) -> None:
+    """There is nothing to end; nothing more is taken."""
+    with ProcessExecutor(1) as executor:
+        end: Callable[[], None] = getattr(executor, name)
+        end()
+        end()
+        with pytest.raises(RuntimeError, match="cannot schedule new futures after shutdown"):
+            executor.submit(give, 1)
 
 
 @pytest.mark.process
