@@ -12,6 +12,7 @@ import pytest
 
 from runtime.async_runtime import Future
 from runtime.errors import CancellationError, CancelRequestedError, WorkerTimeoutError
+from tests.unit.runtime.contract.jobs import fail, give
 from tests.unit.runtime.gates import GUARD
 from tests.unit.runtime.loops import ALL_LOOPS, Loop
 
@@ -33,14 +34,6 @@ ERRORS = [
     CancelRequestedError("of its own accord"),
     BaseExceptionGroup("group", [SystemExit(1), ValueError("in it")]),
 ]
-
-
-def give(value: object) -> object:
-    return value
-
-
-def fail(error: BaseException) -> None:
-    raise error
 
 
 def test_any_value_arrives(loop: Loop, pool: WorkerPool) -> None:

@@ -8,20 +8,25 @@ from __future__ import annotations
 import os
 import random
 import signal
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from runtime.backends.base import this_thread
-from runtime.backends.process.wire import HEADER, VERSION, FrameType, frame, rights
+from runtime.backends.process.wire import HEADER, VERSION, FrameType, frame
 from runtime.errors import ResultRefusedError, WorkerCrashedError
+from tests.unit.runtime.faults.hostile_jobs import (
+    answer_then,
+    close_channel,
+    drip,
+    send,
+    send_and_end,
+    send_descriptors,
+)
 from tests.unit.runtime.faults.process_jobs import double, until
 from tests.unit.runtime.gates import GUARD
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable
 
     from runtime.workers import WorkerPool
@@ -29,28 +34,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.process
 
 MUCH: Final = 1 << 60
-
-
-def _socket() -> socket.socket:
-    slot: Any = this_thread.slot  # Any: the child's own kind
-    sock: socket.socket = slot.channel._sock
-    return sock
-
-
-def _send(data: bytes) -> NoReturn:
-    """Send *data* instead of an answer, and wait for the end."""
-    _socket().sendall(data)
-    while True:
-        time.sleep(60)
-
-
-def _send_descriptors(count: int, *, announced: bool) -> NoReturn:
-    """Send frames with descriptors that nobody asked for."""
-    sock = _socket()
-    for _ in range(count):
-        data = frame(FrameType.LOG, 0, b"x", descriptors=1 if announced else 0)
-        sock.sendmsg([data], rights((0,)))
-    _send(b"\xff" * 64)
 
 
 BAD: Final = {
@@ -71,20 +54,15 @@ def test_a_frame_that_makes_no_sense_ends_the_process_that_sent_it(
     pool: WorkerPool, what: str
 ) -> None:
     """Its job fails as after any crash; nothing is allocated for what it announces."""
-    error = pool.spawn(_send, args=(BAD[what],)).exception(GUARD)
+    error = pool.spawn(send, args=(BAD[what],)).exception(GUARD)
 
     assert isinstance(error, WorkerCrashedError)
     assert pool.spawn(double, args=(2,)).result(GUARD) == 4
 
 
-def _answer_then(data: bytes) -> NoReturn:
-    """Answer the job that runs, then send *data* with it."""
-    _send_and_end(frame(FrameType.VALUE, 1) + data)
-
-
 def test_an_answer_in_front_of_a_bad_frame_counts(pool: WorkerPool) -> None:
     """It was whole; and the job is settled one way or the other, never lost."""
-    job = pool.spawn(_answer_then, args=(frame(99),))
+    job = pool.spawn(answer_then, args=(frame(99),))
 
     assert job.exception(GUARD) is None or isinstance(job.exception(0), WorkerCrashedError)
     assert pool.spawn(double, args=(2,)).result(GUARD) == 4
@@ -99,11 +77,6 @@ PAYLOADS: Final = (
 )
 
 
-def _send_and_end(data: bytes) -> NoReturn:
-    _socket().sendall(data)
-    os._exit(0)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [0, 3, 4, 5, 7, 8, 60])
 def test_a_payload_that_makes_no_sense_is_the_jobs_failure(
@@ -112,7 +85,7 @@ def test_a_payload_that_makes_no_sense_is_the_jobs_failure(
     """With results="data", where nothing is unpickled: no code runs here."""
     pool = make_pool(1, results="data")
     for payload in PAYLOADS:
-        job = pool.spawn(_send_and_end, args=(frame(FrameType.VALUE, 1, payload, kind=kind),))
+        job = pool.spawn(send_and_end, args=(frame(FrameType.VALUE, 1, payload, kind=kind),))
 
         outcome = job.exception(GUARD)
 
@@ -128,23 +101,16 @@ def test_descriptors_that_nobody_asked_for_are_not_kept(
     pool.warm_up(GUARD)
     before = len(os.listdir("/proc/self/fd"))
 
-    job = pool.spawn(_send_descriptors, args=(100,), kwargs={"announced": announced})
+    job = pool.spawn(send_descriptors, args=(100,), kwargs={"announced": announced})
 
     assert isinstance(job.exception(GUARD), WorkerCrashedError)
     pool.warm_up(GUARD)
     assert len(os.listdir("/proc/self/fd")) < before + 20
 
 
-def _drip(data: bytes) -> NoReturn:
-    sock = _socket()
-    for at in range(len(data)):
-        sock.sendall(data[at : at + 1])
-    os._exit(0)
-
-
 def test_an_answer_that_comes_byte_by_byte_is_an_answer(pool: WorkerPool) -> None:
     """How a stream is cut is nobody's fault."""
-    job = pool.spawn(_drip, args=(frame(FrameType.VALUE, 1, b"drops", kind=6),))
+    job = pool.spawn(drip, args=(frame(FrameType.VALUE, 1, b"drops", kind=6),))
 
     assert job.result(GUARD) == b"drops"
 
@@ -168,20 +134,14 @@ def test_random_frames_never_hang_nor_break_the_pool(make_pool: Callable[..., Wo
             )
             for _ in range(3)
         )
-        job = pool.spawn(_send, args=(data[: chance.randrange(1, len(data))],), timeout=0.1)
+        job = pool.spawn(send, args=(data[: chance.randrange(1, len(data))],), timeout=0.1)
         job.exception(GUARD)
     assert pool.spawn(double, args=(2,)).result(GUARD) == 4
 
 
-def _close_channel() -> NoReturn:
-    _socket().close()
-    while True:
-        time.sleep(60)
-
-
 def test_a_process_that_hangs_up_and_lives_is_ended(pool: WorkerPool) -> None:
     """It is of no use any more."""
-    error = pool.spawn(_close_channel).exception(GUARD)
+    error = pool.spawn(close_channel).exception(GUARD)
 
     assert isinstance(error, WorkerCrashedError)
     assert pool.spawn(double, args=(2,)).result(GUARD) == 4
