@@ -29,7 +29,8 @@ __all__ = ("LeakCheck", "LeakError", "Leaks")
 
 _WATCHER: Final = "vela-deadlines"  # the one thread that a process keeps, whatever ends
 _MOMENT: Final = 0.05  # seconds before cycles are looked for, which takes longer than most ends
-_PAUSE: Final = 0.005  # seconds between two looks at what cannot be joined
+_PAUSE: Final = 0.0005  # seconds from the first look at what cannot be joined to the second one
+_LONGEST_PAUSE: Final = 0.005  # between looks, which take longer and longer
 
 
 @final
@@ -141,15 +142,17 @@ class LeakCheck:
         """Tell whether nothing is left, after waiting up to *grace* seconds (None: for ever)."""
         end = None if grace is None else SYSTEM_CLOCK.now() + grace
         pause = threading.Event()  # never set: nobody announces that a child or a file is gone
+        length = _PAUSE
         while self._anything():
-            left = _PAUSE if end is None else end - SYSTEM_CLOCK.now()
+            left = length if end is None else end - SYSTEM_CLOCK.now()
             if left <= 0:
                 return False
             for thread in self._new_threads():
                 # A thread that the threading module did not start cannot be joined.
                 with suppress(RuntimeError, AssertionError):
-                    thread.join(min(left, _PAUSE))
-            pause.wait(min(left, _PAUSE))
+                    thread.join(min(left, length))
+            pause.wait(min(left, length))
+            length = min(2 * length, _LONGEST_PAUSE)
         return True
 
     def _new_threads(self) -> list[threading.Thread]:
@@ -182,10 +185,14 @@ def _describe(thread: threading.Thread) -> str:
 def _children() -> dict[int, str]:
     """Return the process's children, ended ones that nobody reaped included."""
     found: dict[int, str] = {}
-    for path in Path("/proc/self/task").glob("*/children"):
-        with suppress(OSError):  # the thread ended since the folder was read
-            for word in path.read_text().split():
-                found[int(word)] = _command(int(word))
+    with suppress(OSError):  # no such folder on this system
+        for thread in os.listdir("/proc/self/task"):
+            with (
+                suppress(OSError),  # the thread ended since the folder was read
+                open(f"/proc/self/task/{thread}/children", "rb", buffering=0) as file,
+            ):
+                for word in file.read().split():
+                    found[int(word)] = _command(int(word))
     return found
 
 

@@ -123,17 +123,19 @@ def test_a_descriptor_that_leads_elsewhere_is_reported() -> None:
 @pytest.mark.process
 def test_a_child_left_running_is_reported() -> None:
     """The command line tells which one it is."""
-    command = [sys.executable, "-c", "input()"]
+    command = [sys.executable, "-c", "input(1)"]
 
     check = LeakCheck(grace=0)
     with check:
         pass
-    with subprocess.Popen(command, stdin=subprocess.PIPE) as child:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        assert child.stdout.read(1) == b"1"  # for a moment a new process has no command line
         leaks = check.leaks()
         child.kill()
 
     assert [text.split()[0] for text in leaks.children] == [str(child.pid)]
-    assert leaks.children[0].endswith("-c input()")
+    assert leaks.children[0].endswith("-c input(1)")
     assert not check.leaks()
 
 
