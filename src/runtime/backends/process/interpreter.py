@@ -13,6 +13,7 @@ import errno
 import fcntl
 import marshal
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -38,9 +39,12 @@ _MARSHAL: Final = 4  # the version that every supported interpreter reads
 
 # What the new interpreter runs. `runtime` is loaded from where it was loaded here, whatever a
 # script has done to its path since; a failure is reported, since nobody may look at stderr.
+# The collector waits meanwhile: what is loaded stays, so each of its looks would be in vain.
 _CODE: Final = """
 def start():
-    import marshal, os, sys
+    import gc, marshal, os, sys
+    collects = gc.isenabled()
+    gc.disable()
     with open(int(sys.argv[1]), "rb") as file:
         plan = marshal.load(file)
     try:
@@ -60,6 +64,9 @@ def start():
         text = traceback.format_exc()[-8000:]
         os.write(plan["report"], marshal.dumps(("failed", -1, text, True), 4))
         os._exit(1)
+    gc.freeze()
+    if collects:
+        gc.enable()
     main(plan)
 start()
 """
@@ -232,7 +239,27 @@ def end_process(process: subprocess.Popen[bytes], patience: float) -> int | None
     """
     for seconds in (patience, 5.0):
         try:
-            return process.wait(seconds)
+            return process.wait(0.0 if _has_waited(process, seconds) else seconds)
         except subprocess.TimeoutExpired:
             process.kill()
     return None
+
+
+def _has_waited(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    """Wait until *process* has ended, *seconds* at most; False where the system cannot do that.
+
+    `subprocess` would look again and again, in pauses that get as long as all before together.
+    """
+    if process.returncode is not None:
+        return False
+    try:
+        pidfd = os.pidfd_open(process.pid)
+    except (AttributeError, OSError):
+        return False
+    try:
+        ended = select.poll()
+        ended.register(pidfd, select.POLLIN)
+        ended.poll(seconds * 1000)
+    finally:
+        os.close(pidfd)
+    return True

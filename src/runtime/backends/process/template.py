@@ -110,7 +110,8 @@ class Template:
         else:
             self._problem = _threads_problem()
         settle_signals()  # whatever a module has done to them
-        gc.collect()
+        if preload:
+            gc.collect()
         gc.freeze()  # or the first collection in each child would copy every page
 
     def serve(self) -> Request | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import marshal
 import os
@@ -41,6 +42,7 @@ def no_end(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in ("argv", "dont_write_bytecode", "pycache_prefix"):
         monkeypatch.setattr(sys, name, getattr(sys, name))
     monkeypatch.setattr(os, "_exit", end)
+    monkeypatch.setattr(gc, "freeze", lambda: None)
     yield
     for number, handler in signals.items():
         signal.signal(number, handler)
@@ -118,7 +120,6 @@ def test_a_forked_child_has_random_numbers_and_descriptors_of_its_own(
     library = types.ModuleType("numpy.random")
     library.seed = lambda: seeded.append(True)  # type: ignore[attr-defined] # it has that
     monkeypatch.setitem(sys.modules, "numpy.random", library)
-    monkeypatch.setattr(gc, "freeze", gc.collect)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     read, write = os.pipe()
     found = Template(theirs, read)
@@ -136,6 +137,24 @@ def test_a_forked_child_has_random_numbers_and_descriptors_of_its_own(
         os.fstat(read)
     ours.close()
     os.close(write)
+
+
+@pytest.mark.parametrize("collects", [True, False])
+@pytest.mark.parametrize("program", ["os:fspath", "os:no_such_function"])
+def test_loading_a_program_leaves_the_collector_on_or_off_as_it_was(
+    program: str, *, collects: bool
+) -> None:
+    """It waits meanwhile; whoever has switched it off for good keeps it off."""
+    was_on = gc.isenabled()
+    (gc.enable if collects else gc.disable)()
+    try:
+        with contextlib.suppress(AttributeError):
+            bootstrap.load_program(program)
+        found = gc.isenabled()
+    finally:
+        (gc.enable if was_on else gc.disable)()
+
+    assert found is collects
 
 
 def test_a_lifeline_that_is_cut_ends_the_process() -> None:

@@ -106,6 +106,17 @@ def test_another_version_of_python_says_so() -> None:
     assert sys.version.split()[0].encode() in told
 
 
+def test_without_pidfds_an_end_is_waited_for_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is noticed a little later."""
+    monkeypatch.setattr(os, "pidfd_open", _refuse(errno.ENOSYS), raising=False)
+    read, write = os.pipe()
+    process = open_interpreter(plan_of("no_such_module", write), (write,))
+    os.close(write)
+    os.close(read)
+
+    assert end_process(process, 20.0) is not None
+
+
 def test_a_process_that_does_not_end_is_killed() -> None:
     """Waiting has a limit."""
     process = subprocess.Popen(

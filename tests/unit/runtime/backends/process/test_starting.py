@@ -70,6 +70,16 @@ def test_the_end_by_a_signal_is_told_as_a_negative_status(starter: Starter) -> N
     assert starter.ended(child).status == -signal.SIGKILL
 
 
+def test_the_collector_works_in_a_child_and_does_not_look_at_what_was_loaded(
+    starter: Starter,
+) -> None:
+    """It waits while a child starts, which then would copy each page that it looks at."""
+    child = starter.start()
+
+    assert child.ask("__import__('gc').isenabled()")
+    assert child.ask("__import__('gc').get_freeze_count()") > 1000
+
+
 def test_a_child_has_its_own_descriptors_only(starter: Starter) -> None:
     """Else a sibling keeps a dead child's socket open, and programs of jobs get our channels."""
     first, second = starter.start(), starter.start()
