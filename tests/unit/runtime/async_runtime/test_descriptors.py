@@ -177,9 +177,11 @@ def test_cancelled_by_another_thread_while_in_the_selector(executor: Executor, p
     wait = wait_readable(pair[0])
 
     async def main() -> None:
-        threading.Timer(0.01, wait.cancel).start()
+        timer = threading.Timer(0.01, wait.cancel)
+        timer.start()
         with pytest.raises(CancellationError):
             await wait
+        timer.join(GUARD)  # it tells us first, then the loop
         await yield_now()
         other = executor.spawn(wait_readable(pair[0]))  # sweeps
         await yield_now()
