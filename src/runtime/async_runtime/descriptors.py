@@ -8,6 +8,8 @@ Source: async-runtime-spec.md, section 7.5; ADR-012.
 
 from __future__ import annotations
 
+import errno
+import os
 from typing import TYPE_CHECKING, Any, Final, Protocol, final
 
 from runtime.async_runtime.failure import Failure
@@ -33,6 +35,8 @@ __all__ = (
 
 _READ: Final = 1  # as in `selectors`, which is not loaded before somebody waits
 _WRITE: Final = 2
+_CLOSED: Final = -1
+_HANDLES: Final = os.name == "nt"  # there a socket's number is no descriptor, and tells nothing
 
 
 class HasFileno(Protocol):
@@ -121,15 +125,16 @@ def wait_readable(descriptor: int | HasFileno) -> DescriptorFuture:
     Args:
         descriptor: A number, or an object with ``fileno()``, such as a socket.
 
-    The future fails with OSError where the descriptor is closed, or is nothing that the system
-    can watch (a regular file); and with `DescriptorClosedError` after `notify_closing`.
+    The future fails with OSError where the descriptor is closed, is nothing that the system can
+    watch (a regular file), or is the executor's own; and with `DescriptorClosedError` after
+    `notify_closing`.
     """
-    return DescriptorFuture(_number(descriptor), _READ)
+    return _wait(_number(descriptor), _READ)
 
 
 def wait_writable(descriptor: int | HasFileno) -> DescriptorFuture:
     """Return a future that is ready when *descriptor* takes more; else as `wait_readable`."""
-    return DescriptorFuture(_number(descriptor), _WRITE)
+    return _wait(_number(descriptor), _WRITE)
 
 
 def notify_closing(descriptor: int | HasFileno) -> None:
@@ -152,5 +157,37 @@ def notify_closing(descriptor: int | HasFileno) -> None:
         watcher.close_descriptor(_number(descriptor))
 
 
+def _wait(descriptor: int, event: int) -> DescriptorFuture:
+    future = DescriptorFuture(descriptor, event)
+    # Looked at here: at the first poll a number that is free may be given to the executor's bell.
+    if not _is_open(descriptor):
+        future.settle_closed(
+            OSError(
+                errno.EBADF,
+                f"descriptor {descriptor} is closed: wait for one before it is closed",
+            )
+        )
+    return future
+
+
 def _number(descriptor: int | HasFileno) -> int:
-    return descriptor if isinstance(descriptor, int) else descriptor.fileno()
+    if isinstance(descriptor, int):
+        return descriptor
+    try:
+        return descriptor.fileno()
+    except ValueError:
+        if getattr(descriptor, "closed", False):  # a file; a closed socket says -1 itself
+            return _CLOSED
+        raise
+
+
+def _is_open(descriptor: int) -> bool:
+    if descriptor < 0:
+        return False
+    if _HANDLES:
+        return True
+    try:
+        os.get_inheritable(descriptor)  # the cheapest question that only an open one answers
+    except (OSError, OverflowError):
+        return False
+    return True

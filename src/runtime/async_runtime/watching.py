@@ -10,6 +10,7 @@ Source: async-runtime-spec.md, section 7.5; ADR-012.
 
 from __future__ import annotations
 
+import errno
 import selectors
 from collections import deque
 from typing import TYPE_CHECKING, Final, Protocol
@@ -70,11 +71,17 @@ class Watcher:
         """Watch for *wait*.
 
         Raises:
-            OSError: its descriptor is closed, or nothing that can be waited for.
+            OSError: its descriptor is closed, nothing that can be waited for, or our own.
             ValueError: its descriptor is no such number.
         """
         self._sweep()
         descriptor = wait.descriptor
+        if descriptor in (self.bell, self.fileno()):
+            raise OSError(
+                errno.EBADF,
+                f"descriptor {descriptor} is the executor's own: give one of yours; where it was "
+                "yours, it was closed before somebody waited for it",
+            )
         waits = self._waits.get(descriptor)
         if waits is None:
             self._selector.register(descriptor, wait.event)

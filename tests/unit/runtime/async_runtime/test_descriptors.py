@@ -265,15 +265,6 @@ def test_a_number_that_is_given_to_another_file_is_watched_anew(
     executor.run_until_complete(main(), GUARD)
 
 
-@pytest.mark.parametrize("descriptor", [-1, 65000], ids=["no number", "not open"])
-def test_what_is_closed_already_fails_at_once(descriptor: int) -> None:
-    """With what the system says about it, in place of a wait without an end."""
-    with Executor() as executor:
-        with pytest.raises((OSError, ValueError)):
-            executor.run_until_complete(wait_readable(descriptor), GUARD)
-        assert not executor.watches_descriptors
-
-
 def test_one_that_is_closed_under_select_fails_its_waiters(
     monkeypatch: pytest.MonkeyPatch, pair: Pair
 ) -> None:
