@@ -23,7 +23,7 @@ from runtime.async_runtime.foreign import await_elsewhere, is_refusal
 from runtime.async_runtime.poll import PENDING, Poll
 from runtime.async_runtime.running import FREE_THREADED, full_fence, running
 from runtime.async_runtime.staying import stays_here
-from runtime.async_runtime.waiters import CallbackWaker, ThreadWaker, wake_each
+from runtime.async_runtime.waiters import CallbackWaker, ThreadWaker, calls_functions, wake_each
 from runtime.async_runtime.waker import NOOP
 from runtime.clock import check_timeout
 from runtime.errors import FutureTimeoutError
@@ -174,7 +174,10 @@ class OutcomeFuture(Convertible[T]):
             self._wake_all()
 
     def _wake_all(self) -> None:
-        """Take out and wake every waiter, first come first woken. Needs _outcome set."""
+        """Take out and wake every waiter, first come first woken. Needs _outcome set.
+
+        Those that call functions come last: one may wait for what a woken thread does next.
+        """
         waiters = self._waiters
         crowd = self._crowd
         batch: list[Wakeable] = []
@@ -188,6 +191,8 @@ class OutcomeFuture(Convertible[T]):
         while crowd:
             # pop() gives None where it was us who took the waker out, and nobody else.
             batch += [waker for waker in list(crowd) if crowd.pop(waker, waker) is None]
+        if len(batch) > 1:
+            batch.sort(key=calls_functions)
         wake_each(batch)
 
     # ---- waiting --------------------------------------------------------------------------

@@ -86,7 +86,7 @@ class PromiseFuture(OutcomeFuture[T]):
         self._outcome = outcome
         if FREE_THREADED:
             full_fence()
-        if waiters:
+        if waiters or self._crowd:  # some of the first ones may have gone, and the crowd stayed
             if len(waiters) == 1 and self._crowd is None:  # as _wake_all, for the usual one
                 try:
                     waker = waiters.pop()
@@ -96,7 +96,7 @@ class PromiseFuture(OutcomeFuture[T]):
                     waker.wake()
                 except Exception:  # noqa: BLE001 - reported
                     log_wake_error(waker)
-            if waiters:
+            if waiters or self._crowd:
                 self._wake_all()
         return True
 

@@ -36,6 +36,7 @@ _OVER: Final = frozenset({CANCELLED, CANCELLED_AND_NOTIFIED, FINISHED})
 class StandardFuture(concurrent.futures.Future[T]):
     """See the module. Made by `follow`."""
 
+    wakes_last = True  # see `waiters.calls_functions`
     # None once this is settled: then nothing of the source is kept alive. Set before the source
     # knows of this.
     _source: OutcomeFuture[T] | None = None

@@ -16,7 +16,15 @@ if TYPE_CHECKING:
     import contextvars
     from collections.abc import Callable, Iterable
 
-__all__ = ("CallbackWaker", "SleepWaker", "ThreadWaker", "Wakeable", "log_wake_error", "wake_each")
+__all__ = (
+    "CallbackWaker",
+    "SleepWaker",
+    "ThreadWaker",
+    "Wakeable",
+    "calls_functions",
+    "log_wake_error",
+    "wake_each",
+)
 
 
 class Wakeable(Protocol):
@@ -69,6 +77,7 @@ class CallbackWaker:
     """Calls ``func(future)`` in *context* when woken."""
 
     __slots__ = ("_context", "_func", "_future")
+    wakes_last = True  # see `calls_functions`
 
     def __init__(
         self,
@@ -107,6 +116,11 @@ class CallbackWaker:
             logger(__name__).exception(
                 "the callback %r of %r raised; other callbacks still run", self._func, self._future
             )
+
+
+def calls_functions(waker: Wakeable) -> bool:
+    """Tell whether waking it calls what others wrote, on this thread, as its class says."""
+    return getattr(type(waker), "wakes_last", False)
 
 
 def wake_each(wakers: Iterable[Wakeable]) -> None:

@@ -26,13 +26,14 @@ T = TypeVar("T")
 class _Crowd:
     """Those who wait for one future, or have a callback there."""
 
-    __slots__ = ("callbacks", "condition", "told", "waiters")
+    __slots__ = ("callbacks", "called", "condition", "told", "waiters")
 
     def __init__(self) -> None:
         self.condition = threading.Condition()
         self.waiters: list[Any] = []  # Any: a private class of the standard module
         self.callbacks: list[Any] = []  # Any: as above
-        self.told = False  # protected by condition
+        self.told = False  # protected by condition, as is the next
+        self.called = False  # whether somebody is at the callbacks, or has been
 
 
 _SETTLED: Final = _Crowd()  # of all futures that were settled before anybody asked
@@ -71,22 +72,38 @@ class LazyFuture(concurrent.futures.Future[T]):
         self._state = self._final  # whoever settles it may be about to
         return cast("_Crowd", fields.setdefault("_late", _Crowd()))
 
-    def _settle(self, final: str, result: Any, error: BaseException | None) -> None:  # noqa: ANN401
-        """Have this outcome. Two threads may settle with the same one: that is done once."""
-        self._result, self._exception, self._final = result, error, final
-        crowd = self.__dict__.setdefault("_made", _SETTLED)
+    def _settle(
+        self,
+        final: str,
+        result: Any,  # noqa: ANN401 - a T
+        error: BaseException | None,
+        *,
+        calls: bool = True,
+    ) -> bool:
+        """Have this outcome. Two threads may settle with the same one: that is done once.
+
+        Without *calls* the callbacks are left to whoever comes with it; False where that is due.
+        """
+        fields = self.__dict__
+        if "_made" not in fields:
+            self._result, self._exception, self._final = result, error, final
+        crowd = fields.setdefault("_made", _SETTLED)
         if crowd is _SETTLED:
             self._state = final
-            return
+            return True
         with crowd.condition:
-            if crowd.told:
-                return
-            crowd.told = True
-            self._state = final
-            for waiter in crowd.waiters:
-                self._tell(waiter)
-            crowd.condition.notify_all()
+            if not crowd.told:
+                crowd.told = True
+                self._result, self._exception, self._final = result, error, final
+                self._state = final
+                for waiter in crowd.waiters:
+                    self._tell(waiter)
+                crowd.condition.notify_all()
+            if not calls or crowd.called:
+                return crowd.called
+            crowd.called = True
         self._invoke_callbacks()  # type: ignore[attr-defined]  # the stubs leave it out
+        return True
 
     def _tell(self, waiter: Any) -> None:  # noqa: ANN401 - see _Crowd.waiters
         if self._state == CANCELLED_AND_NOTIFIED:

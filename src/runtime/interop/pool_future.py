@@ -33,6 +33,7 @@ T = TypeVar("T")
 class PoolFuture(LazyFuture[T]):
     """See the module. Made by `PoolExecutor.submit`."""
 
+    wakes_last = True  # it calls callbacks: see `waiters.calls_functions`
     # Both None once this is settled. Until then an executor that nobody holds stays for its work.
     _job: WorkerFuture[T] | None = None
     _executor: PoolExecutor | None = None
@@ -42,23 +43,32 @@ class PoolFuture(LazyFuture[T]):
 
     def wake(self) -> None:
         """The job has its outcome: have the same. Doing so twice changes nothing."""
+        self._follow(calls=True)
+
+    def _note(self) -> None:
+        """As `wake`; the callbacks are left to the settler: one may wait for this thread."""
+        self._follow(calls=False)
+
+    def _follow(self, *, calls: bool) -> None:
         executor = self._executor  # read first, since it is cleared last: others do this, too
         job = self._job
         if job is None:
             return
-        outcome = job._outcome
+        outcome, is_all = job._outcome, True
         try:
             if outcome == VALUE:
-                self._settle(FINISHED, job._value, None)
+                is_all = self._settle(FINISHED, job._value, None, calls=calls)
             elif outcome == CANCELLED:
-                self._settle(CANCELLED_AND_NOTIFIED, None, None)
+                is_all = self._settle(CANCELLED_AND_NOTIFIED, None, None, calls=calls)
             else:
-                self._settle(FINISHED, None, _error_of(job, executor))
+                error = _error_of(job, executor)
+                is_all = self._settle(FINISHED, None, error, calls=calls)
         finally:  # a callback may raise `SystemExit`
-            self._job = None
-            if executor is not None:
-                executor._pending.discard(self)
-                self._executor = None
+            if is_all:
+                self._job = None
+                if executor is not None:
+                    executor._pending.discard(self)
+                    self._executor = None
 
     def cancel(self) -> bool:
         """Cancel the job where it has not begun; False where it runs, or has ended."""
@@ -66,7 +76,7 @@ class PoolFuture(LazyFuture[T]):
         if job is not None:
             cancel_waiting(job)
             if job._outcome:  # by whomever: that one may be about to tell
-                self.wake()
+                self._note()
         return self.cancelled()
 
     def set_result(self, result: T) -> None:
@@ -95,7 +105,7 @@ class PoolFuture(LazyFuture[T]):
         """Tell whether there is an outcome."""
         job = self._job
         if job is not None and job._outcome:  # and whoever waits for it is about to note it
-            self.wake()
+            self._note()
         return super().done()
 
     def cancelled(self) -> bool:
@@ -154,7 +164,7 @@ class PoolFuture(LazyFuture[T]):
             if "_made" in self.__dict__:  # see `_crowd`: either this sees that, or that this
                 job._subscribe(self)
             job._wait(None if timeout is None else max(timeout, 0.0))
-            self.wake()  # also where whoever settled it is about to
+            self._note()  # also where whoever settled it is about to
         except BaseException:  # its time is up, or Ctrl-C
             job._subscribe(self)
             raise

@@ -182,6 +182,25 @@ def test_asyncio_waits_for_jobs_by_its_own_means(pool: WorkerPool) -> None:
     asyncio.run(main(), debug=True)
 
 
+def test_who_waits_is_woken_before_callbacks_run(pool: WorkerPool) -> None:
+    """One of them may wait for what comes after ``result()``."""
+    gate: Gate[str] = Gate()
+    done, results = threading.Event(), []
+    job = pool.spawn(gate)
+    job.add_done_callback(lambda _: results.append(done.wait(GUARD)))
+    other = job.to_concurrent()
+    reader = threading.Timer(0.01, gate.open)
+    reader.start()
+
+    assert job.result(GUARD) == "through"
+    done.set()
+
+    assert other.result(GUARD) == "through"
+    assert pool.wait_idle(GUARD)
+    reader.join()
+    assert results == [True]
+
+
 def test_asyncios_wait_refuses_the_future_itself(pool: WorkerPool) -> None:
     """Its callback would run on the worker's thread, and its loop would sleep for ever."""
 
@@ -208,6 +227,7 @@ def test_cancelling_the_task_cancels_a_job_that_sleeps(pool: WorkerPool) -> None
     async def main() -> None:
         job = pool.spawn(nap)
         task = asyncio.ensure_future(job)
+        await asyncio.sleep(0)  # it awaits
         await asyncio.to_thread(begun.wait, GUARD)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -245,3 +245,21 @@ def test_a_callback_api_that_forgets_its_callbacks_breaks_the_future() -> None:
 
     with pytest.raises(BrokenPromiseError):
         future.result()
+
+
+@pytest.mark.parametrize(("count", "gone"), [(32, 31), (33, 32), (100, 50), (100, 99)])
+def test_those_who_came_late_are_woken_also_where_the_first_ones_have_gone(
+    count: int, gone: int
+) -> None:
+    """They are kept apart: in a list while they are few, and hashed when they are many."""
+    promise: Promise[int] = Promise()
+    future = promise.future()
+    wakers = [CountingWaker() for _ in range(count)]
+    for waker in wakers:
+        assert future.poll(waker).is_pending()
+    for waker in wakers[:gone]:
+        future._forget(waker)
+
+    promise.resolve(3)
+
+    assert [waker.count for waker in wakers] == [0] * gone + [1] * (count - gone)

@@ -114,3 +114,32 @@ def test_waits_and_callbacks_that_race_with_the_end_all_end(executor: PoolExecut
         )
 
         assert (found[0], found[3], called) == (number, number, [future])
+
+
+@pytest.mark.parametrize("look", ["result", "exception", "done"])
+def test_whoever_looks_need_not_wait_for_callbacks(
+    single: PoolExecutor, gate: Any, look: str
+) -> None:
+    """One of them may wait for what the reader does next; each is called once, and not by it."""
+    go_on, calls = threading.Event(), []
+
+    def call(_: object) -> None:
+        calls.append((threading.current_thread(), go_on.wait(GUARD)))
+
+    future = single.submit(gate)
+    future.add_done_callback(call)
+    gate.wait_begun()
+    opener = in_thread(gate.open)
+    if look == "done":
+        while not future.done():
+            opener.join(0.001)
+    else:
+        getattr(future, look)(GUARD)
+    assert future.result(0) is future.result(0)
+    go_on.set()
+    single.shutdown()
+    opener.join()
+
+    ((thread, waited),) = calls
+    assert waited
+    assert thread is not threading.current_thread()
