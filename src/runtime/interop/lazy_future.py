@@ -87,7 +87,7 @@ class LazyFuture(concurrent.futures.Future[T]):
         fields = self.__dict__
         if "_made" not in fields:
             self._result, self._exception, self._final = result, error, final
-        crowd = fields.setdefault("_made", _SETTLED)
+        crowd: _Crowd = fields.setdefault("_made", _SETTLED)
         if crowd is _SETTLED:
             self._state = final
             return True
