@@ -13,9 +13,9 @@ import os
 import resource
 import selectors
 import sys
-import weakref
 from typing import TYPE_CHECKING, Final, final
 
+from runtime.backends.process.inherited import forget_after_fork
 from runtime.backends.process.interpreter import (
     above_standard,
     end_process,
@@ -85,7 +85,7 @@ class SpawnSource:
         self._selector: selectors.DefaultSelector | None = None
         self._children: dict[int, _Child] = {}
         self._closed = False
-        _sources.add(self)
+        forget_after_fork(self)
 
     def start(self, number: int, fds: ChildFds) -> None:
         """See `ChildSource.start`."""
@@ -219,14 +219,3 @@ def _open_pidfd(pid: int) -> int:
         return above_standard(os.pidfd_open(pid))
     except (AttributeError, OSError):  # not on this system, or it has ended and was waited for
         return -1
-
-
-_sources: weakref.WeakSet[SpawnSource] = weakref.WeakSet()
-
-
-def _forget_all() -> None:
-    for source in list(_sources):
-        source.forget()
-
-
-os.register_at_fork(after_in_child=_forget_all)

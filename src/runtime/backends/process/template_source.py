@@ -11,10 +11,10 @@ from __future__ import annotations
 import marshal
 import os
 import selectors
-import weakref
 from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple, final
 
+from runtime.backends.process.inherited import forget_after_fork
 from runtime.backends.process.interpreter import module_path
 from runtime.backends.process.starting import (
     PROGRAM,
@@ -73,7 +73,7 @@ class TemplateSource:
         self._void: set[int] = set()  # those of them that failed: their end is not told
         self._asked: set[int] = set()  # those whose end somebody has asked for
         self._closed = False
-        _sources.add(self)
+        forget_after_fork(self)
 
     @property
     def template_pid(self) -> int | None:
@@ -268,14 +268,3 @@ def _copies(descriptors: Sequence[int]) -> tuple[int, ...]:
         close_all(copies)
         raise
     return tuple(copies)
-
-
-_sources: weakref.WeakSet[TemplateSource] = weakref.WeakSet()
-
-
-def _forget_all() -> None:
-    for source in list(_sources):
-        source.forget()
-
-
-os.register_at_fork(after_in_child=_forget_all)

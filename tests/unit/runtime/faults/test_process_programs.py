@@ -222,6 +222,35 @@ def test_a_fork_of_a_program_with_running_jobs_leaves_both_sides_working(tmp_pat
     assert program.out == "9\nTrue\n"
 
 
+@pytest.mark.parametrize("first", ["WorkerPool(1)", "WorkerPool(1, backend='process')"])
+@pytest.mark.parametrize("method", ["template", "spawn"])
+def test_an_inherited_pool_works_whichever_pool_was_the_first(
+    tmp_path: Path, first: str, method: str
+) -> None:
+    """Hooks run in the order of their registration, which the first pool of each kind decides."""
+    program = Program(
+        tmp_path,
+        f"""
+        import warnings
+        warnings.simplefilter("ignore")
+        first = {first}
+        first.spawn(int).result(10)
+        pool = WorkerPool(1, backend="process", start_method="{method}")
+        print(pool.spawn(pow, args=(2, 3)).result(10), flush=True)
+        def fork(depth):
+            pid = os.fork()
+            if not pid:
+                print(pool.spawn(pow, args=(2, 3)).result(10), flush=True)
+                os._exit(9 if depth == 0 else fork(depth - 1))
+            return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        print(fork(1), pool.spawn(pow, args=(2, 4)).result(10))
+        """,
+    )
+
+    assert program.end() == 0, program.err
+    assert program.out == "8\n8\n8\n9 16\n"
+
+
 def test_children_die_with_the_program_and_not_with_the_thread_that_had_them_started(
     tmp_path: Path,
 ) -> None:
