@@ -10,6 +10,7 @@ Source: interop-spec.md, section 3; ADR-012, ADR-008.
 from __future__ import annotations
 
 import sys
+import weakref
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, final
 
 from runtime.async_runtime import Executor
@@ -186,7 +187,8 @@ class Guest:
             else:
                 self._descriptor = descriptor
                 return
-        self._lookout = Lookout(descriptor, self._ring)
+        this = weakref.ref(self)  # the thread must not keep a guest that nobody holds
+        self._lookout = Lookout(descriptor, lambda: _ring(this))
         self._lookout.look()
 
     def _stop_watching(self) -> None:
@@ -207,6 +209,12 @@ class Guest:
 
     def __repr__(self) -> str:
         return f"<Guest of {type(self._host).__name__}: {self.executor!r}>"
+
+
+def _ring(guest: weakref.ref[Guest]) -> None:
+    this = guest()
+    if this is not None:
+        this._ring()
 
 
 def attach(
