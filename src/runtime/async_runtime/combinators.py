@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from runtime.async_runtime.abandoning import Combined
 from runtime.async_runtime.coroutines import CoroutineFuture, as_pollable
 from runtime.async_runtime.failure import Failure, caught
 from runtime.async_runtime.future import Future, FutureLike, cancel_loser, checked, forget
@@ -25,7 +26,7 @@ from runtime.clock import check_timeout
 from runtime.errors import FutureTimeoutError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from runtime.async_runtime.future import Pollable
     from runtime.async_runtime.waiters import Wakeable
@@ -36,7 +37,7 @@ T = TypeVar("T")
 U = TypeVar("U")
 
 
-class _Chain(Future[U]):
+class _Chain(Combined, Future[U]):
     """One link: a source, a function to call once, and a cell for the outcome."""
 
     __slots__ = ("_cell", "_func", "_source")
@@ -141,6 +142,14 @@ class _Chain(Future[U]):
             link = link._source
         forget(link, waker)
 
+    def _unawaited(self) -> Sequence[object]:
+        link: Any = self  # Any: as in _forget
+        while isinstance(link, _Chain):
+            if link._cell._outcome or link._cell._waiting():
+                return ()
+            link = link._source
+        return (link,)
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._cell!r}>"
 
@@ -196,7 +205,7 @@ def _is_future_like(value: object) -> bool:
     return hasattr(value, "poll") or hasattr(value, "cr_await") or isinstance(value, Future)
 
 
-class TimeoutFuture(Timed, Future[T]):
+class TimeoutFuture(Timed, Combined, Future[T]):
     """*future*, or `TimeoutError` after *seconds* from the first poll; see `Future.timeout`.
 
     Raises:
@@ -269,6 +278,16 @@ class TimeoutFuture(Timed, Future[T]):
     def _forget(self, waker: Waker) -> None:
         self._cell._unsubscribe(waker)
         forget(self._future, waker)
+
+    def _unawaited(self) -> Sequence[object]:
+        cell = self._cell
+        if cell._outcome or cell._waiting():
+            return ()
+        self._unwatch()  # the deadline stays where it is: the next poll watches it again
+        if cell._waiting():  # somebody came before that: wake him, and he polls
+            wake_each(cell._waiting())
+            return ()
+        return (self._future,)
 
     def __repr__(self) -> str:
         return f"<TimeoutFuture {self._seconds}s {self._cell!r}>"

@@ -94,6 +94,7 @@ class Future(ABC, Generic[T]):
             self._forget(task)
             del task, executor  # the traceback keeps this frame, and the task keeps the error
             if not is_refusal(error):
+                self._abandoned()
                 raise
         return (yield from await_elsewhere(self))
 

@@ -16,6 +16,7 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
+from runtime.async_runtime.abandoning import Combined
 from runtime.async_runtime.coroutines import CoroutineFuture, as_pollable
 from runtime.async_runtime.failure import Failure, caught
 from runtime.async_runtime.future import Future, FutureLike, cancel_loser, checked, forget
@@ -107,7 +108,7 @@ class ChildWaker(Waker):
         return ChildWaker(self._join, self._index)
 
 
-class Join(Future[U], Generic[T, U]):
+class Join(Combined, Future[U], Generic[T, U]):
     """The common part: which child to look at; what to do with its outcome is the subclass's."""
 
     __slots__ = ("_busy", "_cell", "_children", "_dirty", "_open", "_parents", "_values")
@@ -231,6 +232,11 @@ class Join(Future[U], Generic[T, U]):
                     self._dirty.extend(range(len(self._children)))  # asked again at the next poll
             finally:
                 self._busy.release()
+
+    def _unawaited(self) -> list[Pollable[T]]:
+        if self._cell._outcome or self._parents:
+            return []
+        return [child for child in self._children if child is not None]
 
     def cancel(self) -> bool:
         """Cancel every child that is still open and can be; False where there is an outcome."""
