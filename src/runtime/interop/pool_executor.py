@@ -149,14 +149,18 @@ class PoolExecutor(concurrent.futures.Executor):
 
     def _submitter(
         self, place: tuple[CodeType, int], fn: Callable[..., T]
-    ) -> Callable[[tuple[Any, ...]], PoolFuture[T] | None]:
+    ) -> Callable[[tuple[Any, ...]], concurrent.futures.Future[T] | None]:
         """Return what submits calls of *fn* for as long as somebody holds this executor."""
         reference = weakref.ref(self)
+        # A `submit` of a subclass sees every call, as it does in the standard library.
+        is_ours = getattr(self.submit, "__func__", None) is PoolExecutor.submit
 
-        def submit(args: tuple[Any, ...]) -> PoolFuture[T] | None:
+        def submit(args: tuple[Any, ...]) -> concurrent.futures.Future[T] | None:
             executor = reference()
             if executor is None:
                 return None
+            if not is_ours:
+                return executor.submit(fn, *args)
             return executor._submit(*place, _partial(fn, *args))
 
         return submit

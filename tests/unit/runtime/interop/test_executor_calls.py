@@ -195,6 +195,31 @@ def test_arguments_that_make_no_sense_are_refused(
         new_executor(**arguments)
 
 
+@pytest.mark.parametrize("chunksize", [1, 2])
+@pytest.mark.parametrize("buffersize", [None, 2])
+@pytest.mark.parametrize("where", ["class", "instance"])
+def test_map_submits_through_a_submit_that_was_replaced(
+    kind: str, where: str, buffersize: int | None, chunksize: int
+) -> None:
+    """Subclasses count, name or limit calls there."""
+    seen: list[object] = []
+
+    def submit(self: Any, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
+        seen.append(fn)
+        return PoolExecutor.submit(self, fn, *args, **kwargs)
+
+    base: type[PoolExecutor] = {"threads": ThreadExecutor, "processes": ProcessExecutor}[kind]
+    counting = type("Counting", (base,), {"submit": submit} if where == "class" else {})
+    with counting(1) as executor:
+        if where == "instance":
+            executor.submit = submit.__get__(executor)
+        results = executor.map(abs, range(-4, 0), chunksize=chunksize, buffersize=buffersize)
+
+        assert list(results) == [4, 3, 2, 1]
+
+    assert len(seen) == (2 if kind == "processes" and chunksize == 2 else 4)
+
+
 def test_results_are_freed_once_they_are_taken(executor: PoolExecutor) -> None:
     """Neither the iterator nor the future behind it keeps them."""
     for thing in executor.map(make_thing, range(5)):
