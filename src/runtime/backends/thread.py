@@ -7,6 +7,7 @@ Source: worker-api-spec.md, sections 4 to 8; ADR-006.
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Final
 
 from runtime.backends.base import BackendCounts, Capabilities, JobSink, PoolLock, this_thread
@@ -74,6 +75,11 @@ class ThreadBackend:
     def submit(self, job: JobSink) -> None:
         """See `Backend.submit`."""
         crew = self._crew
+        if crew.closing and crew.broken is not None:
+            # Not pushed: a thread that leaves could refuse it first, and nobody would be told here.
+            error = crew.broken_error()
+            job.refuse(error)
+            raise error
         self._push(job)
         if crew.idle:
             try:
@@ -182,11 +188,20 @@ class ThreadBackend:
         self._crew.close()
 
     def join(self, timeout: float | None) -> bool:
-        """See `Backend.join`. A thread of this backend cannot wait for itself: False at once."""
+        """See `Backend.join`. A thread of this backend cannot wait for itself: False at once.
+
+        The threads have ended then, too, where *timeout* allowed that and no other pool has them.
+        """
         here = this_thread.slot
         if isinstance(here, Slot) and here.crew is self._crew:
             return False
-        return self._wait(self._has_ended, timeout, idle=False)
+        begin = time.monotonic()
+        if not self._wait(self._has_ended, timeout, idle=False):
+            return False
+        left = None if timeout is None else timeout - (time.monotonic() - begin)
+        if left is None or left > 0:
+            self._crew.see_off(left)
+        return True
 
     def when_ended(self, call: Callable[[], object]) -> None:
         """Call *call* when it is closed and no thread is left, abandoned ones included."""

@@ -257,7 +257,8 @@ def test_a_finalizer_in_the_middle_of_a_start_is_put_off(monkeypatch: pytest.Mon
     assert not source.defer(lambda: order.append("never"))
     _started(source).finish()
 
-    assert order == ["put off: True", "submitted", "later"]
+    assert order[0] == "put off: True"
+    assert sorted(order[1:]) == ["later", "submitted"]  # by the new thread, which may be quick
 
 
 def test_a_thread_does_not_keep_the_context_of_who_started_it() -> None:
