@@ -12,11 +12,13 @@ Source: async-runtime-spec.md, section 6; ADR-002 (one object), ADR-004 (stoppin
 
 from __future__ import annotations
 
+from sys import modules
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from runtime.async_runtime.cycles import check_await
 from runtime.async_runtime.failure import Failure
 from runtime.async_runtime.foreign import await_elsewhere, is_refusal
+from runtime.async_runtime.foreign_waits import trio_checkpoint
 from runtime.async_runtime.outcome import CANCELLED, ERROR, OPEN, VALUE, OutcomeFuture
 from runtime.async_runtime.places import describe_place
 from runtime.async_runtime.poll import PENDING
@@ -235,6 +237,8 @@ class DrivenTask(OutcomeFuture[T], _Handle[T]):
             except (RuntimeError, TypeError) as error:
                 if not is_refusal(error):
                     raise
+        elif "trio" in modules and running.executor is None:
+            yield from trio_checkpoint()  # wants a turn at each await
         if not self._outcome:  # as in the base class
             return (yield from await_elsewhere(self))
         return self._read()

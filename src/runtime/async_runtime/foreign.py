@@ -39,17 +39,24 @@ def await_elsewhere(
     waker = asyncio_wait() or trio_wait()
     if waker is None:
         raise outside_executor(future)
-    while True:
-        polled = future.poll(waker)
-        if polled.is_ready():
-            return cast("T", polled.value)
+    try:
+        yield from waker.begin()  # before the poll, which may take a value out of somewhere
         try:
-            yield from waker.wait()
-        except BaseException:  # cancelled there
-            future._forget(waker)
-            future._abandoned()
+            polled = future.poll(waker)
+        except Exception:
+            yield from waker.pass_by()
             raise
-        waker.reset()
+        if polled.is_ready():
+            yield from waker.pass_by()
+        while polled.is_pending():
+            yield from waker.wait()
+            waker.reset()
+            polled = future.poll(waker)
+    except BaseException:  # cancelled there; an outcome of the future's own changes nothing
+        future._forget(waker)
+        future._abandoned()
+        raise
+    return cast("T", polled.value)
 
 
 def is_refusal(error: BaseException) -> bool:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from contextvars import Context
 
-__all__ = ("ForeignWait", "asyncio_wait", "trio_wait")
+__all__ = ("ForeignWait", "asyncio_wait", "trio_checkpoint", "trio_wait")
 
 
 class ForeignWait(Waker):
@@ -28,6 +28,14 @@ class ForeignWait(Waker):
     def wait(self) -> Iterable[Any]:  # Any: what that loop's tasks yield
         """Return what the task yields from, to wait until `wake` was called since `reset`."""
         raise NotImplementedError
+
+    def begin(self) -> Iterable[Any]:  # Any: as above
+        """Return what the task yields from before the first poll."""
+        return ()
+
+    def pass_by(self) -> Iterable[Any]:  # Any: as above
+        """Return what the task yields from where it need not wait at all."""
+        return ()
 
     def clone(self) -> Waker:
         """Return a waker of its own that tells this one."""
@@ -161,6 +169,16 @@ class _TrioWait(ForeignWait):
         wait: Iterable[Any] = self._lowlevel.wait_task_rescheduled(self._abort).__await__()
         return wait
 
+    def begin(self) -> Iterable[Any]:
+        """Raise in a scope that is cancelled already."""
+        begin: Iterable[Any] = self._lowlevel.checkpoint_if_cancelled().__await__()
+        return begin
+
+    def pass_by(self) -> Iterable[Any]:
+        """Let others run. No cancelling here: the value, which is taken, would be lost."""
+        turn: Iterable[Any] = self._lowlevel.cancel_shielded_checkpoint().__await__()
+        return turn
+
 
 def asyncio_wait() -> ForeignWait | None:
     """Return a wait for the task of asyncio's that runs on this thread; None: there is none."""
@@ -184,3 +202,20 @@ def trio_wait() -> ForeignWait | None:
         return _TrioWait(lowlevel, lowlevel.current_task(), lowlevel.current_trio_token())
     except RuntimeError:
         return None
+
+
+def trio_checkpoint() -> Iterable[Any]:  # Any: what trio's tasks yield
+    """Return a checkpoint for the task of trio's that runs on this thread; empty: there is none."""
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is not None:  # first, as for waits: its loop may lie inside of a task of trio's
+        loop = asyncio._get_running_loop()
+        if loop is not None and asyncio.current_task(loop) is not None:
+            return ()
+    # Any: trio's, or None while that is being imported.
+    lowlevel: Any = getattr(sys.modules.get("trio"), "lowlevel", None)
+    try:
+        lowlevel.current_task()
+    except (AttributeError, RuntimeError):
+        return ()
+    checkpoint: Iterable[Any] = lowlevel.checkpoint().__await__()
+    return checkpoint

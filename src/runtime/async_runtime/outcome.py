@@ -16,10 +16,12 @@ from __future__ import annotations
 
 import contextvars
 import threading
+from sys import modules
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from runtime.async_runtime.conversions import Convertible
 from runtime.async_runtime.foreign import await_elsewhere, is_refusal
+from runtime.async_runtime.foreign_waits import trio_checkpoint
 from runtime.async_runtime.poll import PENDING, Poll
 from runtime.async_runtime.running import FREE_THREADED, full_fence, running
 from runtime.async_runtime.staying import stays_here
@@ -85,7 +87,7 @@ class OutcomeFuture(Convertible[T]):
         del waker  # an error's traceback keeps this frame: it must not keep the task
         return Poll.ready(self._read())
 
-    def __await__(self) -> Generator[Poll[Any], object, T]:
+    def __await__(self) -> Generator[Poll[Any], object, T]:  # noqa: C901 - a hot path
         task: Any = None  # Any: the executor's, which is more than a Waker
         if not self._outcome:
             executor = running.executor
@@ -102,6 +104,8 @@ class OutcomeFuture(Convertible[T]):
                 if not is_refusal(error):
                     self._abandoned()
                     raise
+        elif "trio" in modules and running.executor is None:
+            yield from trio_checkpoint()  # wants a turn at each await
         if self._outcome == VALUE:
             value: T = self._value  # not cast(): a call for each await
             return value

@@ -8,10 +8,12 @@ Source: async-runtime-spec.md, section 3; ADR-003.
 
 from __future__ import annotations
 
+from sys import modules
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 from runtime.async_runtime.failure import Failure
 from runtime.async_runtime.foreign import await_elsewhere, is_refusal
+from runtime.async_runtime.foreign_waits import trio_checkpoint
 from runtime.async_runtime.outcome import (
     CANCELLED,
     ERROR,
@@ -141,6 +143,8 @@ class PromiseFuture(OutcomeFuture[T]):
                 if not is_refusal(error):
                     self._abandoned()
                     raise
+        elif "trio" in modules and running.executor is None:
+            yield from trio_checkpoint()  # wants a turn at each await
         if self._outcome == VALUE:
             value: T = self._value  # not cast(): as in the base class
             return value
