@@ -12,7 +12,6 @@ Source: interop-spec.md, section 4; ADR-012.
 from __future__ import annotations
 
 import asyncio
-import selectors
 import sys
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, final
 
@@ -20,9 +19,10 @@ from runtime.async_runtime import Future, Poll, Waker, sleep, wait_readable
 from runtime.async_runtime.running import running
 from runtime.errors import InvalidStateError
 from runtime.interop.foreign import from_asyncio
+from runtime.interop.turn_selector import TurnSelector
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine
     from contextvars import Context
     from types import TracebackType
 
@@ -56,7 +56,7 @@ class HostedLoop:
 
     def __init__(self, executor: Executor) -> None:
         _check_alone()
-        self._selector = _TurnSelector()
+        self._selector = TurnSelector()
         self._executor = executor
         self.loop = _Loop(self._selector)
         self._driver = _Driver(self.loop, self._selector, self._start)
@@ -74,22 +74,38 @@ class HostedLoop:
         return ours
 
     async def aclose(self) -> None:
-        """Cancel what is left in the loop, let it clean up, and close it. In a task of ours."""
-        if not self.loop.is_closed():
+        """Cancel what is left in the loop, let it clean up, and close it. In a task of ours.
+
+        Other tasks have their turns meanwhile. Where the executor is closed it does as `close`.
+        """
+        if self._executor._closed:  # nobody would drive what is awaited here
+            self.close()
+        elif not self.loop.is_closed():
             await self.run(_wind_up())
             self._end()
 
     def close(self) -> None:
-        """Do the same outside of a task: it drives the executor until that is done.
+        """Do the same, and return when it is done.
+
+        Outside of tasks it drives the executor until then. In a task of it, and where the
+        executor is closed, the loop runs by itself: the thread's other tasks lie still, so
+        cleaning up that waits for one of them waits for ever; there, await `aclose`.
 
         Raises:
-            InvalidStateError: called in a task: await `aclose` there.
+            InvalidStateError: a loop of asyncio, this one or another, runs in this thread.
         """
         if self.loop.is_closed():
             return
-        if running.executor is self._executor:
-            raise InvalidStateError(f"close() of {self!r} would block its loop: await aclose()")
-        self._executor.run_until_complete(self.aclose())
+        if _runs_here():
+            raise InvalidStateError(
+                f"cannot close {self!r} while a loop of asyncio runs in this thread: call close() "
+                "when that has returned, or await aclose() in a task of the executor"
+            )
+        if self._executor._closed or self._executor._is_below():
+            self._driver.run_alone(_wind_up())
+            self._end()
+        else:
+            self._executor.run_until_complete(self.aclose())
 
     def _end(self) -> None:
         self._driver.end()
@@ -126,7 +142,7 @@ class HostedLoop:
 class _Loop(asyncio.SelectorEventLoop):
     """Tells of calls that are asked for between turns."""
 
-    def __init__(self, selector: _TurnSelector) -> None:
+    def __init__(self, selector: TurnSelector) -> None:
         self.ring: Callable[[], object] = int
         selector.stop = self.stop
         super().__init__(selector)
@@ -153,50 +169,10 @@ class _Loop(asyncio.SelectorEventLoop):
         return handle
 
 
-class _TurnSelector(selectors.BaseSelector):
-    """The system's selector. Where the loop would sleep in it, it stops the loop instead."""
-
-    def __init__(self) -> None:
-        self._real = selectors.DefaultSelector()
-        fileno = getattr(self._real, "fileno", None)
-        if fileno is None:
-            self._real.close()
-            raise NotImplementedError("hosting asyncio needs epoll or kqueue: use from_asyncio()")
-        self.descriptor: int = fileno()
-        self.stop: Callable[[], object] = int  # the loop's
-        self.rounds = 0  # left in this turn
-        self.timeout: float | None = 0.0  # for how long the loop would have slept
-        self.rung = False  # something was asked for since
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        self.rung = False
-        self.rounds -= 1
-        found = self._real.select(0)
-        self.timeout = 0.0 if found else timeout
-        if self.rounds <= 0 or (not found and (timeout is None or timeout > 0)):
-            self.stop()
-        return found
-
-    def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:  # noqa: ANN401 - as in selectors
-        return self._real.register(fileobj, events, data)
-
-    def unregister(self, fileobj: Any) -> selectors.SelectorKey:  # noqa: ANN401 - as above
-        return self._real.unregister(fileobj)
-
-    def modify(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:  # noqa: ANN401 - as above
-        return self._real.modify(fileobj, events, data)
-
-    def get_map(self) -> Any:  # noqa: ANN401 - as above
-        return self._real.get_map()
-
-    def close(self) -> None:
-        self._real.close()
-
-
 class _Driver(Future[None]):
     """What our executor polls: one turn of the loop for each poll, pending until the end."""
 
-    def __init__(self, loop: _Loop, selector: _TurnSelector, start: Callable[[], object]) -> None:
+    def __init__(self, loop: _Loop, selector: TurnSelector, start: Callable[[], object]) -> None:
         self._start = start
         self._loop = loop
         self._selector = selector
@@ -208,6 +184,8 @@ class _Driver(Future[None]):
 
     def poll(self, waker: Waker = _NOOP) -> Poll[None]:
         """Give the loop a turn, and see that *waker* is woken for the next one."""
+        if self._loop.is_closed():
+            return Poll.ready(None)
         self._waker = waker
         selector = self._selector
         before, running.executor = running.executor, None  # an ``await`` in there is asyncio's
@@ -220,13 +198,26 @@ class _Driver(Future[None]):
         finally:
             running.executor = before
             self._turning = False
-        if self._loop.is_closed():
-            return Poll.ready(None)
         if selector.rung or selector.timeout == 0:
             waker.wake()
         else:
             self._wait(selector.timeout)
         return Poll.pending()
+
+    def run_alone(self, last: Coroutine[Any, Any, object]) -> None:
+        """Run the loop until *last* is over, asleep where it would sleep, and without a poll."""
+        before, running.executor = running.executor, None  # as in poll
+        self._turning = self._selector.sleeps = True
+        task = self._loop.create_task(last)
+        try:
+            self._loop.run_until_complete(task)
+        except BaseException:
+            task.cancel()  # an interrupt: the next one must not find it at work
+            raise
+        finally:
+            running.executor = before
+            self._turning = self._selector.sleeps = False
+            self._ring()  # after an interrupt it goes on in turns
 
     def _wait(self, seconds: float | None) -> None:
         if self._readable is None or self._readable.done():
@@ -256,13 +247,18 @@ class _Driver(Future[None]):
 
 
 def _check_alone() -> None:
+    if _runs_here():
+        raise RuntimeError(
+            "a loop of asyncio runs in this thread already: attach() our executor to that one"
+        )
+
+
+def _runs_here() -> bool:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return
-    raise RuntimeError(
-        "a loop of asyncio runs in this thread already: attach() our executor to that one"
-    )
+        return False
+    return True
 
 
 async def _wind_up() -> None:
