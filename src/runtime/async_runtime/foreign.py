@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from runtime.async_runtime.foreign_waits import asyncio_wait, trio_wait
-from runtime.async_runtime.poll import PENDING
+from runtime.async_runtime.poll import PENDING, checked
 from runtime.errors import InvalidStateError
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def await_elsewhere(
     try:
         yield from waker.begin()  # before the poll, which may take a value out of somewhere
         try:
-            polled = future.poll(waker)
+            polled = checked(future.poll(waker), future)
         except Exception:
             yield from waker.pass_by()
             raise
@@ -51,7 +51,7 @@ def await_elsewhere(
         while polled.is_pending():
             yield from waker.wait()
             waker.reset()
-            polled = future.poll(waker)
+            polled = checked(future.poll(waker), future)
     except BaseException:  # cancelled there; an outcome of the future's own changes nothing
         future._forget(waker)
         future._abandoned()

@@ -11,10 +11,9 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar, cast, overload
 
 from runtime.async_runtime.foreign import await_elsewhere, is_refusal
-from runtime.async_runtime.poll import PENDING, Poll
+from runtime.async_runtime.poll import PENDING, Poll, checked
 from runtime.async_runtime.running import running
 from runtime.async_runtime.waker import NOOP, Waker
-from runtime.errors import InvalidPollError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator, Sequence
@@ -244,20 +243,6 @@ class ErrorFuture(Future[Any]):
     def poll(self, waker: Waker = NOOP) -> Poll[Any]:  # noqa: ARG002 - never kept
         """Raise the error."""
         raise self._failure.view()
-
-
-def checked(polled: object, source: object) -> Poll[Any]:
-    """Return *polled*, what the ``poll`` of *source* gave, where it is a `Poll`.
-
-    Raises:
-        InvalidPollError: it is something else.
-    """
-    if isinstance(polled, Poll):
-        return polled
-    raise InvalidPollError(
-        f"poll() of {source!r} gave {polled!r} ({type(polled).__name__}): "
-        "return Poll.ready(value) or Poll.pending()"
-    )
 
 
 def forget(future: object, waker: Waker) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
+from runtime.errors import InvalidPollError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ("PENDING", "Poll", "PollState")
+__all__ = ("PENDING", "Poll", "PollState", "checked")
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -94,3 +96,17 @@ class Poll(Generic[T_co]):
 
 _READY: Final = PollState.READY
 PENDING: Final[Poll[Any]] = Poll(PollState.PENDING)  # Any: it is pending for every type
+
+
+def checked(polled: object, source: object) -> Poll[Any]:
+    """Return *polled*, what the ``poll`` of *source* gave, where it is a `Poll`.
+
+    Raises:
+        InvalidPollError: it is something else.
+    """
+    if isinstance(polled, Poll):
+        return polled
+    raise InvalidPollError(
+        f"poll() of {source!r} gave {polled!r} ({type(polled).__name__}): "
+        "return Poll.ready(value) or Poll.pending()"
+    )

@@ -13,7 +13,7 @@ import pytest
 
 from runtime.async_runtime import Future, Poll, Promise, Waker, sleep
 from runtime.async_runtime.foreign import await_elsewhere
-from runtime.errors import BrokenPromiseError, InvalidStateError
+from runtime.errors import BrokenPromiseError, InvalidPollError, InvalidStateError
 from runtime.workers import Outcome, WorkerPool
 
 if TYPE_CHECKING:
@@ -120,6 +120,28 @@ def test_a_future_with_poll_alone_is_polled_after_each_wake(run: Callable[..., A
         return await Countdown()
 
     assert run(main) == "done"
+
+
+@LOOPS
+@pytest.mark.parametrize("wakes", [0, 1], ids=["at once", "after a wake"])
+def test_a_poll_that_gives_no_poll_is_told_as_at_home(run: Callable[..., Any], wakes: int) -> None:
+    """The error says what it gave, and what to return instead."""
+
+    class Wrong(Future[int]):
+        left = wakes
+
+        def poll(self, waker: Waker = NOOP) -> Poll[int]:
+            if self.left:
+                self.left -= 1
+                waker.wake()
+                return Poll.pending()
+            return 3  # type: ignore[return-value]  # the subject
+
+    async def main() -> None:
+        with pytest.raises(InvalidPollError, match=r"gave 3 \(int\): return Poll"):
+            await Wrong()
+
+    run(main)
 
 
 def test_cancelling_the_task_of_asyncio_cancels_the_job(pool: WorkerPool) -> None:
