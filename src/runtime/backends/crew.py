@@ -65,7 +65,7 @@ class Crew(Roster):
         slot = Slot(self)
         try:
             if self._reserve(slot):
-                source.start(slot.run)
+                source.start(slot.run, self)
         except BaseException as error:
             undone, stranded = self._not_started(slot)
             if not isinstance(error, WorkerStartError):  # a KeyboardInterrupt or its kind
@@ -128,6 +128,7 @@ class Crew(Roster):
         if slot not in self.slots:
             return False
         slot.ident = threading.get_ident()  # from here on it is not taken back
+        self.threads.add(threading.current_thread())
         return True
 
     def prepare(self) -> bool:
@@ -189,6 +190,15 @@ class Crew(Roster):
         # It may have been woken for a job that it did not take; or one came since it looked.
         self.serve()
         self.watchers.tell()
+
+    def see_off(self, timeout: float | None) -> None:
+        """Wait until the threads of slots that have left have ended."""
+        thread_source().see_off(self, self._gone(), timeout)
+
+    @locked
+    def _gone(self) -> list[threading.Thread]:
+        staying = {slot.ident for slot in self.slots}
+        return [thread for thread in self.threads if thread.ident not in staying]
 
     @locked
     def _strike_if_there(self, slot: Slot) -> None:

@@ -9,12 +9,14 @@ Source: worker-api-spec.md, section 4; ADR-006.
 from __future__ import annotations
 
 import operator
+import weakref
 from typing import TYPE_CHECKING, NamedTuple
 
 from runtime.backends.watching import Watchers
 from runtime.locking import locked, taking
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable
 
     from runtime.backends.base import JobSink, PoolLock
@@ -49,6 +51,7 @@ class Roster:
         self.watchers = Watchers(lock)  # who waits for idleness or for the end
         # All of these are protected by lock; the idle list is also popped without it.
         self.slots: set[Slot] = set()  # those alive: they have a thread, or it is being started
+        self.threads: weakref.WeakSet[threading.Thread] = weakref.WeakSet()  # of all slots so far
         self.alive = 0  # how many these are; read without the lock as a hint
         self.allowed = options.max_workers
         self.lent = 0

@@ -1,7 +1,8 @@
 """Where worker threads come from: one `ThreadPoolExecutor` for the whole process.
 
 We take its threads, not its queue: each runs a pump of ours (`slot`) until the pool that asked for
-it lets it go. The executor is made with the first thread and shut down with the last one.
+it lets it go. The executor is made with the first thread and shut down with the last one, or when
+somebody waits for threads to end (`ThreadSource.see_off`): then the next one makes another.
 
 Two properties that the standard executor does not give, and how we get them:
 
@@ -21,7 +22,9 @@ Source: ADR-006, ADR-007; worker-api-spec.md, section 7.
 from __future__ import annotations
 
 import contextvars
+import sys
 import threading
+import time
 import weakref
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
@@ -30,7 +33,7 @@ from runtime.errors import WorkerStartError
 from runtime.locking import locked, taking
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, MutableMapping
+    from collections.abc import Callable, Iterable, MutableMapping
     from concurrent.futures import ThreadPoolExecutor
     from contextlib import AbstractContextManager
 
@@ -44,10 +47,11 @@ _LIMIT: Final = 1 << 20  # pools have limits of their own; this one must never q
 class _Ticket:
     """One wish for a thread."""
 
-    __slots__ = ("_claim", "error", "main", "taken")
+    __slots__ = ("_claim", "error", "main", "owner", "taken")
 
-    def __init__(self, main: Callable[[], None]) -> None:
+    def __init__(self, main: Callable[[], None], owner: object) -> None:
         self.main = main
+        self.owner = owner
         self.error: BaseException | None = None  # why no thread could be started
         self.taken = threading.Lock()  # released once a thread has claimed or refused it
         self.taken.acquire()
@@ -82,14 +86,14 @@ class ThreadSource:
         """
         import concurrent.futures.thread  # noqa: F401, PLC0415 - loads logging; on demand
 
-    def start(self, main: Callable[[], None]) -> None:
-        """Run *main* on a thread; returns when that thread has been started.
+    def start(self, main: Callable[[], None], owner: object = None) -> None:
+        """Run *main* on a thread, for *owner*; returns when that thread has been started.
 
         Raises:
             WorkerStartError: the system or the interpreter refused; *main* will not run.
             BaseException: what a signal handler raised; *main* runs, or it does not.
         """
-        ticket = _Ticket(main)
+        ticket = _Ticket(main, owner)
         failure: BaseException | None = None
         try:
             executor = self._register(ticket)
@@ -117,6 +121,36 @@ class ThreadSource:
     def threads(self) -> list[threading.Thread]:
         """Return the threads that have come from here and have not ended, as far as is known."""
         return list(self._threads)
+
+    def see_off(
+        self, owner: object, threads: Iterable[threading.Thread], timeout: float | None
+    ) -> None:
+        """Wait until *threads* have ended, whose last step for *owner* has been made.
+
+        Not for those that serve somebody else by now, nor for the one that calls.
+        """
+        if sys.is_finalizing():  # they stand still, and never end
+            return
+        end = None if timeout is None else time.monotonic() + timeout
+        executor, leaving = self._retire(owner, threads)
+        if executor is not None:
+            executor.shutdown(wait=False)
+        for thread in leaving:
+            thread.join(None if end is None else max(end - time.monotonic(), 0.0))
+
+    @locked
+    def _retire(
+        self, owner: object, threads: Iterable[threading.Thread]
+    ) -> tuple[ThreadPoolExecutor | None, list[threading.Thread]]:
+        """Have every thread of now end with its pump; return which of *threads* do so for sure."""
+        executor = None
+        # A thread that has come free may take a ticket that nobody has taken yet.
+        if len(self._running) == len(self._in_use):
+            executor, self._executor = self._executor, None
+            self._leaving.update(self._threads)
+        others = {one for ticket, one in self._running.items() if ticket.owner is not owner}
+        leaving = [one for one in threads if one in self._leaving and one not in others]
+        return executor, [one for one in leaving if one.ident != threading.get_ident()]
 
     def defer(self, func: Callable[[], None]) -> bool:
         """Call *func* later where this thread is just starting another one; else False.
@@ -174,7 +208,7 @@ class ThreadSource:
                 self._run_main(ticket)
 
     def _run_main(self, ticket: _Ticket) -> None:
-        self._enlist(threading.current_thread())
+        self._enlist(threading.current_thread(), ticket)
         try:
             ticket.main()
         finally:
@@ -189,10 +223,11 @@ class ThreadSource:
             func()
 
     @locked
-    def _enlist(self, thread: threading.Thread) -> None:
+    def _enlist(self, thread: threading.Thread, ticket: _Ticket) -> None:
         self._last_number += 1
         thread.name = f"vela-worker-{self._last_number}"
         self._threads.add(thread)
+        self._running[ticket] = thread
 
     def _release(self, ticket: _Ticket) -> None:
         """One thread less is in use; with the last one the executor's threads end."""
@@ -204,18 +239,23 @@ class ThreadSource:
     def _unregister(self, ticket: _Ticket) -> ThreadPoolExecutor | None:
         """Return the executor where nobody needs it any more."""
         self._in_use.discard(ticket)
+        self._running.pop(ticket, None)
         if self._in_use:
             return None
         executor, self._executor = self._executor, None
+        self._leaving.update(self._threads)
         return executor
 
     def _begin(self) -> None:
-        # Guards _executor, _in_use, _threads; not held while starting.
+        # Guards all but _deferred and _here; not held while starting.
         self.lock: PoolLock = threading.RLock()
         self.taking = taking(self.lock)
         self._executor = None
         self._in_use: set[_Ticket] = set()  # of threads that run a pump, or are about to
+        self._running: dict[_Ticket, threading.Thread] = {}  # those that a thread has taken
         self._threads: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
+        # Those whose executor is shut down: they take no more tickets, and end.
+        self._leaving: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
         self._deferred: deque[Callable[[], None]] = deque()
         self._here = _Here()
 

@@ -29,12 +29,12 @@ class _Source(ThreadSource):
         self.error: BaseException | None = None
         self.meanwhile: Callable[[], object] = nothing
 
-    def start(self, main: Callable[[], None]) -> None:
+    def start(self, main: Callable[[], None], owner: object = None) -> None:
         meanwhile, self.meanwhile = self.meanwhile, nothing
         meanwhile()
         if self.error is not None:
             raise self.error
-        super().start(main)
+        super().start(main, owner)
 
 
 @pytest.fixture
@@ -149,7 +149,7 @@ def test_an_interrupt_after_the_thread_runs_leaves_it_running(
     with WorkerPool(1) as pool:
         crew = crew_of(pool)
 
-        def start(main: Callable[[], None]) -> None:
+        def start(main: Callable[[], None], _: object) -> None:
             ThreadSource.start(source, main)
             assert crew.watchers.wait(lambda: len(crew.idle) == 1, GUARD)
             raise KeyboardInterrupt
@@ -169,7 +169,7 @@ def test_a_thread_whose_start_was_taken_back_does_nothing(
     with WorkerPool(1) as pool:
         late: list[Callable[[], None]] = []
 
-        def start(main: Callable[[], None]) -> None:
+        def start(main: Callable[[], None], _: object) -> None:
             late.append(main)
             raise LIMIT
 

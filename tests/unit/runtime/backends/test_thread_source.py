@@ -138,6 +138,87 @@ def test_all_threads_come_from_one_executor_which_ends_with_the_last() -> None:
     third.finish()
 
 
+def test_threads_that_are_seen_off_have_ended_though_others_run() -> None:
+    """They would rest in the executor, for whoever wants one next."""
+    source, gone = ThreadSource(), object()
+    other = _started(source)
+    threads = [_let_go(source, gone) for _ in range(2)]
+
+    source.see_off(gone, threads, None)
+
+    assert [thread.is_alive() for thread in threads] == [False, False]
+    other.finish()
+
+
+def test_a_thread_that_somebody_else_has_by_now_is_not_waited_for() -> None:
+    """That may take for ever; it ends when that one lets it go."""
+    source, gone = ThreadSource(), object()
+    keeper = _started(source)
+    thread = _let_go(source, gone)
+    executor = source._executor
+    assert executor is not None
+    assert executor._idle_semaphore.acquire(timeout=GUARD)  # wait until it rests
+    executor._idle_semaphore.release()
+    other = _started(source)
+    assert other.thread is thread
+
+    source.see_off(gone, [thread], None)
+
+    assert thread.is_alive()
+    other.finish()
+    keeper.finish()
+
+
+def test_a_thread_does_not_wait_for_itself() -> None:
+    """What a job leaves behind may shut its pool down when it is freed, at the very end."""
+    source, owner, ran = ThreadSource(), object(), threading.Event()
+
+    def see_off() -> None:
+        source.see_off(owner, [threading.current_thread()], None)
+        ran.set()
+
+    source.start(see_off, owner)
+
+    assert ran.wait(GUARD)
+
+
+def test_while_a_thread_is_being_started_none_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One that has come free may just be taken for it."""
+    source, gone = ThreadSource(), object()
+    keeper = _started(source)
+    thread = _let_go(source, gone)
+    submit = ThreadPoolExecutor.submit
+
+    def see_off_and_submit(self: ThreadPoolExecutor, *args: Callable[..., None]) -> object:
+        source.see_off(gone, [thread], None)
+        return submit(self, *args)
+
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", see_off_and_submit)
+
+    other = _started(source)
+
+    assert source._executor is not None
+    other.end.set()
+    keeper.finish()
+    other.finish()
+
+
+def _let_go(source: ThreadSource, owner: object) -> threading.Thread:
+    """Return a thread that was *owner*'s."""
+    threads: list[threading.Thread] = []
+    done = threading.Event()
+
+    def work() -> None:
+        threads.append(threading.current_thread())
+        done.set()
+
+    source.start(work, owner)
+    assert done.wait(GUARD)
+    return threads[0]
+
+
 def test_a_worker_starts_another_worker_without_help(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is a daemon itself: no starter is needed."""
     source, pump = ThreadSource(), _Pump()

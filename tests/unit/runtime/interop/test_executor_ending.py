@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+import threading
 import weakref
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -54,6 +55,37 @@ def test_shutdown_waits_for_all_that_was_taken(new_executor: Callable[..., PoolE
 
     assert [f.done() for f in futures] == [True] * 50
     assert [f.result(0) for f in futures] == list(range(50))
+
+
+def test_shutdown_returns_when_its_threads_have_ended() -> None:
+    """What each of them holds is released then, also where another pool keeps threads."""
+    released: list[int] = []
+    here = threading.local()
+    met = threading.Barrier(2)
+
+    class Resource:
+        def __del__(self) -> None:
+            released.append(1)
+
+    def open_one() -> None:
+        here.resource = Resource()
+
+    def work(_: int) -> threading.Thread:
+        met.wait(GUARD)
+        return threading.current_thread()
+
+    with WorkerPool(1) as other:
+        assert other.spawn(give, args=(1,)).result(GUARD) == 1
+        for _ in range(20):
+            released.clear()
+            executor = ThreadExecutor(2, initializer=open_one)
+            threads = list(executor.map(work, range(2)))
+
+            executor.shutdown()
+
+            assert [thread.is_alive() for thread in threads] == [False, False]
+            assert released == [1, 1]
+        assert other.spawn(give, args=(2,)).result(GUARD) == 2
 
 
 def test_shutdown_without_waiting_returns_at_once_and_the_work_ends(
