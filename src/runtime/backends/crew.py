@@ -143,16 +143,24 @@ class Crew(Roster):
         return True
 
     def _break(self, error: BaseException) -> None:
-        for job in self._close_broken(error):
+        is_first, stranded = self._close_broken(error)
+        for job in stranded:
             self.refuse(job, self.broken_error())
         self.wake_all()
+        if is_first:  # perhaps nobody has a job here, or looks at its future
+            logger(__name__).error(
+                "the initializer of %s raised, so the pool is broken",
+                self.options.name,
+                exc_info=error,
+            )
 
     @locked
-    def _close_broken(self, error: BaseException) -> list[JobSink]:
-        if self.broken is None:
+    def _close_broken(self, error: BaseException) -> tuple[bool, list[JobSink]]:
+        is_first = self.broken is None
+        if is_first:
             self.broken = error
         self.closing = True
-        return self.queue.snapshot()
+        return is_first, self.queue.snapshot()
 
     def broken_error(self) -> BrokenPoolError:
         """Return a new error for who waits for a job of a pool that is broken."""

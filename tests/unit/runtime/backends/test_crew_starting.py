@@ -238,6 +238,24 @@ class TestInitializer:
             with pytest.raises(BrokenPoolError, match="mend the initializer"):
                 pool.spawn(nothing)
 
+    def test_what_it_raised_is_logged_once(self, caplog: pytest.LogCaptureFixture) -> None:
+        """Perhaps nobody looks at the futures; and each thread may raise its own."""
+        both = threading.Barrier(2)
+
+        def prepare() -> None:
+            both.wait(GUARD)
+            raise ValueError("no licence")
+
+        with WorkerPool(2, initializer=prepare, name="the pool") as pool:
+            jobs = [pool.spawn(nothing) for _ in range(2)]
+            assert all(isinstance(job.exception(GUARD), BrokenPoolError) for job in jobs)
+
+        (record,) = [one for one in caplog.records if "initializer" in one.getMessage()]
+        assert record.getMessage() == "the initializer of the pool raised, so the pool is broken"
+        assert record.name == "runtime.backends.crew"
+        assert record.levelname == "ERROR"
+        assert "no licence" in caplog.text
+
     def test_jobs_of_other_workers_end_when_it_raises_on_one(self) -> None:
         """What runs is not taken away; what waits is refused."""
         calls = iter((None, ValueError("the second time")))
