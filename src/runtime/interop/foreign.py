@@ -9,9 +9,9 @@ Source: interop-spec.md, section 5; ADR-012.
 from __future__ import annotations
 
 import contextvars
-from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any, Final, TypeVar, TypeVarTuple
 
+from runtime.interop.asyncio_work import FutureFollower, WorkPiece, dispose, follow
 from runtime.interop.foreign_future import ForeignFuture, caller, name_of
 from runtime.interop.lending import LentLoop, Stay
 
@@ -38,12 +38,20 @@ def from_concurrent(
     Args:
         future: Of any executor of the standard library's kind.
         cancel_on_abandon: Whether to cancel it when the last task that awaited this is cancelled.
+
+    Raises:
+        TypeError: *future* is no such future.
     """
+    if not (hasattr(future, "add_done_callback") and hasattr(future, "exception")):
+        raise TypeError(
+            f"from_concurrent() needs a concurrent.futures.Future, got {future!r} "
+            f"({type(future).__name__}): give it what submit() of an executor returned"
+        )
     ours: ForeignFuture[T] = ForeignFuture(
         name_of(future), caller(), cancel_on_abandon=cancel_on_abandon
     )
     ours.begun(future.cancel)
-    future.add_done_callback(lambda done: _follow(ours, done))
+    future.add_done_callback(lambda done: follow(ours, done))
     return ours
 
 
@@ -68,6 +76,8 @@ def from_asyncio(
     Raises:
         TypeError: *work* cannot be awaited.
         WorkerStartError: no thread can be started.
+        RuntimeError: *loop* is closed. Where it is closed later, before the work has ended, the
+            future fails with `BrokenPromiseError` as soon as the work is discarded.
     """
     import asyncio  # noqa: PLC0415 - for those who ask for it
 
@@ -76,34 +86,16 @@ def from_asyncio(
     ours: ForeignFuture[T] = ForeignFuture(
         name_of(work), caller(), cancel_on_abandon=cancel_on_abandon
     )
+    piece: FutureFollower[T] | WorkPiece[T]
     if isinstance(work, asyncio.Future):
-        home = work.get_loop()
-        theirs: asyncio.Future[T] = work
-        ours.begun(lambda: _tell(home.call_soon_threadsafe, theirs.cancel))
-        home.call_soon_threadsafe(
-            lambda: theirs.add_done_callback(lambda done: _follow(ours, done))
-        )
-        return ours
-    coroutine = _contained(work)
-    context = contextvars.copy_context()
-
-    def begin(ended: Callable[[], object]) -> None:  # in the loop's thread
-        running = asyncio.get_running_loop()
-
-        def over(done: asyncio.Task[T | _Failed]) -> None:
-            _dispose(work)  # it has not begun where the task was cancelled that early
-            _follow(ours, done)
-            ended()
-
-        task = running.create_task(coroutine, name=ours._who, context=context)
-        ours.begun(lambda: _tell(running.call_soon_threadsafe, task.cancel))
-        task.add_done_callback(over)
-
+        piece = FutureFollower(ours, work)
+        loop = work.get_loop()
+    else:
+        piece = WorkPiece(ours, work, contextvars.copy_context())
     try:
-        _start(lent_asyncio() if loop is None else loop, begin)
+        _start(lent_asyncio() if loop is None else loop, piece)
     except BaseException:
-        coroutine.close()
-        _dispose(work)
+        piece.drop()
         raise
     return ours
 
@@ -129,10 +121,15 @@ def from_trio(
         ImportError: there is no trio.
         WorkerStartError: no thread can be started.
     """
+    given: object = function
+    if not callable(given):
+        dispose(given)
+        raise TypeError(
+            f"from_trio() needs an async function, got {function!r}: "
+            "give it the function and its arguments, and trio will call it"
+        )
     from runtime.interop.trio_work import begin_work  # noqa: PLC0415 - imports trio
 
-    if not callable(function):
-        raise TypeError(f"from_trio() needs an async function, got {function!r}")
     ours: ForeignFuture[T] = ForeignFuture(
         name_of(function), caller(), cancel_on_abandon=cancel_on_abandon
     )
@@ -154,65 +151,15 @@ def lent_trio() -> LentLoop:
 
 
 def _start(
-    loop: asyncio.AbstractEventLoop | LentLoop, begin: Callable[[Callable[[], object]], object]
+    loop: asyncio.AbstractEventLoop | LentLoop, piece: FutureFollower[Any] | WorkPiece[Any]
 ) -> None:
-    """Have *loop* begin; where it is lent, until the work is over."""
+    """Have *loop* begin; where it is lent, until the work is over."""  # Any: of whatever type
     if isinstance(loop, LentLoop):
         loop.take()
-        loop.post(lambda: begin(loop.give_back))
+        piece.ended = loop.give_back
+        loop.post(piece.begin)
     else:
-        loop.call_soon_threadsafe(lambda: begin(int))
-
-
-def _tell(call: Callable[[Callable[[], object]], object], what: Callable[[], object]) -> None:
-    try:
-        call(what)
-    except RuntimeError:  # that loop is closed, and so is the work
-        return
-
-
-class _Failed:
-    """What failed with an interrupt: it must not leave the loop, where others work."""
-
-    def __init__(self, error: BaseException) -> None:
-        self.error = error
-
-
-async def _contained(work: Awaitable[T]) -> T | _Failed:
-    try:
-        return await work
-    except (KeyboardInterrupt, SystemExit) as error:
-        return _Failed(error)
-
-
-def _dispose(work: Awaitable[Any]) -> None:  # Any: of any type
-    """Close what will not run any more, so that nobody is warned about it."""
-    close = getattr(work, "close", None)
-    if close is not None:
-        close()
-
-
-def _follow(
-    ours: ForeignFuture[Any],  # Any: of any type
-    theirs: asyncio.Future[Any] | concurrent.futures.Future[Any],  # Any: as above
-) -> None:
-    """Give *ours* the outcome of *theirs*, which is done."""
-    if theirs.cancelled():
-        ours.settle_cancelled()
-        return
-    try:
-        error = theirs.exception()
-    except CancelledError:  # an executor of somebody else's
-        ours.settle_cancelled()
-        return
-    if error is not None:
-        ours.settle_error(error)
-        return
-    value = theirs.result()
-    if isinstance(value, _Failed):
-        ours.settle_error(value.error)
-    else:
-        ours.settle_value(value)
+        loop.call_soon_threadsafe(piece.begin)
 
 
 def _serve_asyncio(stay: Stay) -> None:
