@@ -1,11 +1,11 @@
 """A `concurrent.futures.Future` that has the outcome of a future of ours.
 
 It is its own waker: the source keeps it among those who wait, and whoever settles the source
-settles it, on the same thread. Loaded where somebody asks for one, with the standard library's
-module.
-Threads: any. Uses four fields of the standard class that its own functions (``wait``,
+settles it, on the same thread; callbacks may go to another one. Loaded where somebody asks for
+one, with the standard library's module.
+Threads: any. Uses five fields of the standard class that its own functions (``wait``,
 ``as_completed``) use from outside, and that have been the same since 3.2: ``_condition``,
-``_state``, ``_waiters``, ``_invoke_callbacks``.
+``_state``, ``_waiters``, ``_done_callbacks``, ``_invoke_callbacks``.
 Source: interop-spec.md, section 1; ADR-011.
 """
 
@@ -20,6 +20,7 @@ from concurrent.futures._base import (
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
+from runtime.async_runtime.callback_thread import must_hand_over, submit
 from runtime.async_runtime.outcome import CANCELLED as OUTCOME_CANCELLED
 from runtime.async_runtime.outcome import VALUE, OutcomeFuture
 
@@ -91,8 +92,23 @@ class StandardFuture(concurrent.futures.Future[T]):
             for waiter in self._waiters:
                 waiter.add_cancelled(cast("Any", self))  # Any: of whatever type
             self._condition.notify_all()
-        self._invoke_callbacks()  # type: ignore[attr-defined]  # the stubs leave it out
+        self._invoke_callbacks()
         return True
+
+    def _invoke_callbacks(self) -> None:
+        """As of the standard class, which calls this last, in all its versions.
+
+        On a thread that has no time for callbacks (it watches all limits, or reads for all
+        processes) they go to another one, but for asyncio's: these only tell its loop.
+        """
+        call = super()._invoke_callbacks  # type: ignore[misc]  # the stubs leave it out
+        callbacks = self._done_callbacks  # type: ignore[attr-defined]  # as above
+        if must_hand_over() and any(
+            getattr(one, "__module__", None) != "asyncio.futures" for one in callbacks
+        ):
+            submit(call)
+        else:
+            call()
 
     def _error_of(self, source: OutcomeFuture[T]) -> BaseException:
         """Return what to fail with: a copy of one's own, for others may read the source too."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import gc
+import queue
 import threading
 import weakref
 from typing import TYPE_CHECKING, Any
@@ -199,6 +200,24 @@ def test_who_waits_is_woken_before_callbacks_run(pool: WorkerPool) -> None:
     assert pool.wait_idle(GUARD)
     reader.join()
     assert results == [True]
+
+
+def test_callbacks_do_not_run_on_the_thread_that_watches_limits(pool: WorkerPool) -> None:
+    """One that blocks would stop every limit in the process; asyncio's own only tell its loop."""
+    gate: Gate[str] = Gate()
+    seen: queue.Queue[str] = queue.Queue()
+    job = pool.spawn(gate, timeout=0.01)
+    future = job.to_concurrent()
+    future.add_done_callback(lambda _: seen.put(threading.current_thread().name))
+
+    async def main() -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wrap_future(pool.spawn(gate, timeout=0.01).to_concurrent())
+
+    assert isinstance(future.exception(GUARD), TimeoutError)
+    assert seen.get(timeout=GUARD) == "vela-callbacks"
+    asyncio.run(main(), debug=True)
+    gate.open()
 
 
 def test_asyncios_wait_refuses_the_future_itself(pool: WorkerPool) -> None:
