@@ -66,6 +66,7 @@ class Child:
         "has_ended",  # whether the process is known to have ended
         "in_flight",  # (number, job) of all that it has, in order; protected by the pool's lock
         "is_dying",  # it was killed on purpose: no crash; protected by the pool's lock
+        "is_early",  # it was ready before its process was known
         "is_set_up",  # it has said that it is here: its initializer comes next
         "jobs_done",  # protected by the pool's lock
         "known",  # which functions it still has; protected by the pool's lock
@@ -126,7 +127,7 @@ class Child:
         self.pid = 0
         self.pidfd = -1
         self.born_at = self.since = now
-        self.is_dying = self.is_set_up = False
+        self.is_dying = self.is_set_up = self.is_early = False
         self.has_ended = False
         self.recycle: str | None = None
         self.why_ended: BaseException | str | None = None

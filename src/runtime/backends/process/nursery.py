@@ -125,6 +125,9 @@ class Nursery:
         child.take_process(event.pid, event.pidfd)
         if event.pidfd >= 0:
             self.hub.collector.listen(event.pidfd, lambda _: self.deaths.on_death(child))
+        if child.is_early:
+            child.is_early = False
+            self.ready(child)
 
     def _failed(self, event: Failed, lost: Lost | None) -> None:
         """The source could not start this child."""
@@ -151,7 +154,14 @@ class Nursery:
     # ---- ready, or not --------------------------------------------------------------------
 
     def ready(self, child: Child) -> None:
-        """The child's initializer has returned."""
+        """The child's initializer has returned.
+
+        Its word may be here before that of its source: then it counts with that, for who sees an
+        idle child may send its process a signal, and a process 0 is all of one's own group.
+        """
+        if not child.pid:
+            child.is_early = True
+            return
         self._make_ready(child)
         self.hub.dispatch()
         self.hub.rebalance()

@@ -61,7 +61,9 @@ def is_alive(pid: int) -> bool:
 def idle_pid(pool: WorkerPool) -> int:
     """Return the process of a pool with one worker, when that is idle."""
     until(lambda: [child.state for child in pool.statistics().children] == ["idle"])
-    return pool.statistics().children[0].pid
+    pid = pool.statistics().children[0].pid
+    assert pid > 0, "a signal to process 0 would be one to all of us"
+    return pid
 
 
 def kill_if_there(pid: int) -> bool:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from runtime.backends.process.child_state import ChildState
 from runtime.backends.process.starting import Failed, Lost, Started
+from runtime.backends.process.wire import FrameType, frame
 from runtime.errors import (
     RestartBudgetError,
     WorkerStartError,
@@ -186,3 +188,22 @@ def test_a_kill_that_comes_before_the_process_is_sent_when_it_is_there(bench: Be
     bench.begin(1)
 
     assert bench.signals == [(1, signal.SIGKILL)]
+
+
+def test_a_child_that_is_ready_before_its_process_is_known_is_so_afterwards(bench: Bench) -> None:
+    """Two descriptors tell of it. Nobody may see an idle child whose process is 0."""
+    job = bench.spawn()
+    bench.run()
+    peer = bench.peer(1)
+    peer.send(frame(FrameType.HELLO, 1001), frame(FrameType.READY))
+    bench.run()
+    assert (bench.child(1).state, bench.child(1).pid) == (ChildState.STARTING, 0)
+
+    bench.source.tell(Started(1, 1001, os.dup(peer.alive)))
+    bench.run()
+
+    (number,) = peer.jobs()
+    peer.answer(number)
+    bench.run()
+    assert job.outcomes == [None]
+    assert (bench.child(1).state, bench.child(1).pid) == (ChildState.IDLE, 1001)
