@@ -15,13 +15,12 @@ reached. Standard library only.
 
 from __future__ import annotations
 
-import importlib.util
-import os
 import re
 import subprocess
 import sys
 import sysconfig
 import tomllib
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from scripts import in_env
@@ -53,18 +52,10 @@ NO_INDEX = re.compile(
 def main(arguments: Sequence[str]) -> int:
     """Make the environment if it is not there as it should be, run the tests in it."""
     project = tomllib.loads((in_env.ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    folder = in_env.ROOT / ".venvs" / f"extras-{in_env.interpreter()}"
-    bin_folder = folder / ("Scripts" if os.name == "nt" else "bin")
-    stamp = folder / "made-from"
-    wanted = in_env.fingerprint(project, folder) + f" {WHEELS_ONLY}"
-    if not stamp.is_file() or stamp.read_text(encoding="utf-8") != wanted:
-        print(f"making {folder.relative_to(in_env.ROOT)} (once) ...", file=sys.stderr, flush=True)
-        python = bin_folder / "python"
-        try:
-            make(folder, python, project)
-        except subprocess.CalledProcessError as error:
-            return explain(error, python, requirements(project))
-        stamp.write_text(wanted, encoding="utf-8")
+    try:
+        bin_folder = in_env.ensure("extras", project, partial(make, project), WHEELS_ONLY)
+    except subprocess.CalledProcessError as error:
+        return explain(error, in_env.folder_of("extras"), requirements(project))
     strict = ["-p", "scripts.extras_skips", "-p", "no:cacheprovider"]
     return in_env.run(["python", "-m", "pytest", *strict, *FILES, *arguments], bin_folder)
 
@@ -77,12 +68,10 @@ def requirements(project: dict[str, Any]) -> list[str]:  # Any: what TOML may ho
     return list(dict.fromkeys(wanted))
 
 
-def make(folder: Path, python: Path, project: dict[str, Any]) -> None:  # Any: as above
+def make(project: dict[str, Any], folder: Path) -> None:  # Any: as above
     """Make the environment of the tests, and add to it; raise CalledProcessError."""
-    (folder / "made-from").unlink(missing_ok=True)
-    in_env.make(folder, python, project, "test")
-    install = [*pip(python), "install", "-qq", "--disable-pip-version-check"]
-    install += ["-c", str(in_env.CONSTRAINTS), "--only-binary", WHEELS_ONLY]
+    in_env.make(folder, project, "test")
+    install = [*in_env.installer(folder), "--only-binary", WHEELS_ONLY]
     wanted = requirements(project)
     if not sysconfig.get_config_var("Py_GIL_DISABLED"):
         subprocess.run([*install, *wanted], check=True)
@@ -91,21 +80,14 @@ def make(folder: Path, python: Path, project: dict[str, Any]) -> None:  # Any: a
         try:
             subprocess.run([*install, requirement], check=True, capture_output=True)
         except subprocess.CalledProcessError:
-            if index_is_missing(python, [requirement]):
+            if index_is_missing(folder, [requirement]):
                 raise
             print(f"not available here, going on without: {requirement}", file=sys.stderr)
 
 
-def pip(python: Path) -> list[str]:
-    """Return the command of a pip that serves the environment of *python*."""
-    if importlib.util.find_spec("ensurepip"):
-        return [str(python), "-m", "pip"]
-    return [sys.executable, "-m", "pip", "--python", str(python)]
-
-
-def explain(error: subprocess.CalledProcessError, python: Path, wanted: Sequence[str]) -> int:
+def explain(error: subprocess.CalledProcessError, folder: Path, wanted: Sequence[str]) -> int:
     """Say why there is no environment; return the status that tells it apart."""
-    if index_is_missing(python, wanted):
+    if index_is_missing(folder, wanted):
         print("NOT RUN: the package index cannot be reached", file=sys.stderr)
         return NOT_RUN
     command = " ".join(map(str, error.cmd))
@@ -113,11 +95,13 @@ def explain(error: subprocess.CalledProcessError, python: Path, wanted: Sequence
     return 1
 
 
-def index_is_missing(python: Path, wanted: Sequence[str]) -> bool:
+def index_is_missing(folder: Path, wanted: Sequence[str]) -> bool:
     """Tell whether the index, asked for *wanted*, does not answer; nothing is installed."""
-    if not python.exists():  # it is the environment that could not be made
+    if not (
+        in_env.programs_of(folder) / "python"
+    ).exists():  # it is the environment that could not be made
         return False
-    ask = [*pip(python), "install", "-q", "--disable-pip-version-check", "--no-input"]
+    ask = [*in_env.pip(folder), "install", "-q", "--disable-pip-version-check", "--no-input"]
     ask += ["--dry-run", "--no-deps", "--ignore-installed", "--no-cache-dir"]
     ask += ["--retries", "1", "--timeout", "15", "--only-binary", ":all:"]
     ended = subprocess.run([*ask, *wanted], check=False, capture_output=True, text=True)

@@ -32,7 +32,7 @@ except ModuleNotFoundError:  # came with Python 3.11
     )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 __all__ = ("main",)
 
@@ -64,14 +64,37 @@ def ready(extra: str) -> Path:
     known = project["project"]["optional-dependencies"]
     if extra not in known:
         sys.exit(f"no extra {extra!r} in pyproject.toml: take one of {', '.join(sorted(known))}")
-    folder = ROOT / ".venvs" / f"{extra}-{interpreter()}"
-    bin_folder = folder / ("Scripts" if os.name == "nt" else "bin")
-    stamp, wanted = folder / "made-from", fingerprint(project, folder)
+    return ensure(extra, project, lambda folder: make(folder, project, extra))
+
+
+def ensure(
+    name: str,
+    project: dict[str, Any],  # Any: what TOML may hold
+    build: Callable[[Path], object],
+    more: str = "",
+) -> Path:
+    """Return the folder of the programs of environment *name*.
+
+    *build* is called with its folder where it is not as *project*, and *more*, want it.
+    """
+    folder = folder_of(name)
+    stamp, wanted = folder / "made-from", fingerprint(project, folder, more)
     if not stamp.is_file() or stamp.read_text(encoding="utf-8") != wanted:
         print(f"making {folder.relative_to(ROOT)} (once) ...", file=sys.stderr, flush=True)
-        make(folder, bin_folder / "python", project, extra)
+        stamp.unlink(missing_ok=True)
+        build(folder)
         stamp.write_text(wanted, encoding="utf-8")  # last: a cut-off attempt is made again
-    return bin_folder
+    return programs_of(folder)
+
+
+def folder_of(name: str) -> Path:
+    """Return where environment *name* of this interpreter lies."""
+    return ROOT / ".venvs" / f"{name}-{interpreter()}"
+
+
+def programs_of(folder: Path) -> Path:
+    """Return the folder of the programs of the environment in *folder*."""
+    return folder / ("Scripts" if os.name == "nt" else "bin")
 
 
 def interpreter() -> str:
@@ -80,7 +103,7 @@ def interpreter() -> str:
     return f"{sys.implementation.name}-{platform.python_version()}{free_threaded}"
 
 
-def fingerprint(project: dict[str, Any], folder: Path) -> str:  # Any: what TOML may hold
+def fingerprint(project: dict[str, Any], folder: Path, more: str) -> str:  # Any: as above
     """Return a digest of everything that the environment is made from."""
     parts = (
         json.dumps([project["build-system"], project["project"]], sort_keys=True),
@@ -89,22 +112,19 @@ def fingerprint(project: dict[str, Any], folder: Path) -> str:  # Any: what TOML
         sys.version,
         sys.base_prefix,
         str(folder),
+        more,
     )
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-def make(folder: Path, python: Path, project: dict[str, Any], extra: str) -> None:  # Any: TOML
+def make(folder: Path, project: dict[str, Any], extra: str) -> None:  # Any: as above
     """Make the environment and install into it; raise CalledProcessError where that fails."""
     shutil.rmtree(folder, ignore_errors=True)
-    if importlib.util.find_spec("ensurepip"):
-        pip = [str(python), "-m", "pip"]
-        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-    else:  # some Linux distributions ship it apart; our own pip can serve the environment
-        pip = [sys.executable, "-m", "pip", "--python", str(python)]
-        subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
-    # -qq: only errors. The builder comes first and is then used as it is (no isolation),
-    # because constraints do not reach into pip's isolated build environments.
-    install = [*pip, "install", "-qq", "--disable-pip-version-check", "-c", str(CONSTRAINTS)]
+    own = [] if importlib.util.find_spec("ensurepip") else ["--without-pip"]  # see `pip`
+    subprocess.run([sys.executable, "-m", "venv", *own, str(folder)], check=True)
+    # The builder comes first and is then used as it is (no isolation), because constraints do
+    # not reach into pip's isolated build environments.
+    install = installer(folder)
     subprocess.run([*install, *project["build-system"]["requires"]], check=True)
     here = [*install, "--no-build-isolation", "--editable"]
     if extra not in WANTED_ONLY:
@@ -114,6 +134,21 @@ def make(folder: Path, python: Path, project: dict[str, Any], extra: str) -> Non
     for requirement in project["project"]["optional-dependencies"][extra]:
         if subprocess.run([*install, requirement], check=False, capture_output=True).returncode:
             print(f"not available here, going on without: {requirement}", file=sys.stderr)
+
+
+def installer(folder: Path) -> list[str]:
+    """Return the command that installs, in the tested versions, into the environment there."""
+    # -qq: only errors.
+    return [*pip(folder), "install", "-qq", "--disable-pip-version-check", "-c", str(CONSTRAINTS)]
+
+
+def pip(folder: Path) -> list[str]:
+    """Return the command of a pip that serves the environment in *folder*."""
+    python = str(programs_of(folder) / "python")
+    if importlib.util.find_spec("ensurepip"):
+        return [python, "-m", "pip"]
+    # Some Linux distributions ship it apart; our own pip can serve the environment.
+    return [sys.executable, "-m", "pip", "--python", python]
 
 
 def run(command: list[str], bin_folder: Path) -> int:

@@ -121,7 +121,7 @@ def test_a_missing_index_is_told_from_a_missing_package(
     monkeypatch.setattr(subprocess, "run", answer)
     error = subprocess.CalledProcessError(1, ["pip", "install"])
 
-    status = extras.explain(error, Path(sys.executable), ["tornado"])
+    status = extras.explain(error, Path(sys.prefix), ["tornado"])
 
     assert status == (extras.NOT_RUN if missing else 1)
     assert ("NOT RUN" in capsys.readouterr().err) is missing
