@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from runtime.async_runtime.foreign_waits import asyncio_wait, trio_wait
+from runtime.async_runtime.foreign_waits import foreign_wait
 from runtime.async_runtime.poll import PENDING, checked
 from runtime.errors import InvalidStateError
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from runtime.async_runtime.future import Future
 
-__all__ = ("await_elsewhere", "is_refusal", "outside_executor")
+__all__ = ("await_elsewhere", "is_refusal")
 
 T = TypeVar("T")
 
@@ -36,9 +36,9 @@ def await_elsewhere(
         InvalidStateError: none does.
         BaseException: what *future* fails with, or that loop's own kind of cancellation.
     """
-    waker = asyncio_wait() or trio_wait()
+    waker = foreign_wait()
     if waker is None:
-        raise outside_executor(future)
+        raise _outside_executor(future)
     try:
         yield from waker.begin()  # before the poll, which may take a value out of somewhere
         try:
@@ -69,10 +69,10 @@ def is_refusal(error: BaseException) -> bool:
     """
     if type(error) not in (RuntimeError, TypeError) or repr(PENDING) not in str(error):
         return False
-    return (asyncio_wait() or trio_wait()) is not None
+    return foreign_wait() is not None
 
 
-def outside_executor(future: object) -> InvalidStateError:
+def _outside_executor(future: object) -> InvalidStateError:
     """Return the error for an ``await`` that no loop is driving."""
     return InvalidStateError(
         f"cannot await {future!r} here: no runtime executor drives this coroutine, nor does "

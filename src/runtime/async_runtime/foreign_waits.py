@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from contextvars import Context
 
-__all__ = ("ForeignWait", "asyncio_wait", "trio_checkpoint", "trio_wait")
+__all__ = ("ForeignWait", "foreign_wait", "trio_checkpoint")
 
 
 class ForeignWait(Waker):
@@ -180,42 +180,46 @@ class _TrioWait(ForeignWait):
         return turn
 
 
-def asyncio_wait() -> ForeignWait | None:
-    """Return a wait for the task of asyncio's that runs on this thread; None: there is none."""
-    asyncio = sys.modules.get("asyncio")
-    if asyncio is None:
-        return None
-    try:
-        loop = asyncio.get_running_loop()
-    except RuntimeError:
-        return None
-    return None if asyncio.current_task(loop) is None else _AsyncioWait(loop)
+def foreign_wait() -> ForeignWait | None:
+    """Return a wait for the task of another loop that runs on this thread; None: there is none.
 
-
-def trio_wait() -> ForeignWait | None:
-    """Return a wait for the task of trio's that runs on this thread; None: there is none."""
-    trio = sys.modules.get("trio")
-    if trio is None:
-        return None
-    lowlevel = trio.lowlevel
-    try:
+    asyncio's first: its loop may lie inside of a task of trio's.
+    """
+    loop = _asyncio_loop()
+    if loop is not None:
+        return _AsyncioWait(loop)
+    lowlevel = _trio_lowlevel()
+    if lowlevel is not None:
         return _TrioWait(lowlevel, lowlevel.current_task(), lowlevel.current_trio_token())
-    except RuntimeError:
-        return None
+    return None
 
 
 def trio_checkpoint() -> Iterable[Any]:  # Any: what trio's tasks yield
     """Return a checkpoint for the task of trio's that runs on this thread; empty: there is none."""
+    if _asyncio_loop() is not None:  # as for waits
+        return ()
+    lowlevel = _trio_lowlevel()
+    if lowlevel is None:
+        return ()
+    checkpoint: Iterable[Any] = lowlevel.checkpoint().__await__()
+    return checkpoint
+
+
+def _asyncio_loop() -> Any:  # noqa: ANN401 - asyncio's, or None
+    """Return the loop of asyncio's that runs a task on this thread, or None."""
     asyncio = sys.modules.get("asyncio")
-    if asyncio is not None:  # first, as for waits: its loop may lie inside of a task of trio's
-        loop = asyncio._get_running_loop()
-        if loop is not None and asyncio.current_task(loop) is not None:
-            return ()
-    # Any: trio's, or None while that is being imported.
+    if asyncio is None:
+        return None
+    loop = asyncio._get_running_loop()
+    return None if loop is None or asyncio.current_task(loop) is None else loop
+
+
+def _trio_lowlevel() -> Any:  # noqa: ANN401 - trio's module, or None
+    """Return `trio.lowlevel` where trio runs a task on this thread, or None."""
+    # Any: None also while that is being imported.
     lowlevel: Any = getattr(sys.modules.get("trio"), "lowlevel", None)
     try:
         lowlevel.current_task()
     except (AttributeError, RuntimeError):
-        return ()
-    checkpoint: Iterable[Any] = lowlevel.checkpoint().__await__()
-    return checkpoint
+        return None
+    return lowlevel
