@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ("THRESHOLD", "Labelled", "Packed", "Packer")
 
-THRESHOLD: Final = 2 << 20  # bytes from which on shared memory beats the socket: ADR-009
+THRESHOLD: Final = 2 << 20  # bytes from which on shared memory beats the socket: ADR-010
 _SIMPLE: Final = frozenset({type(None), bool, int, float, complex, str, bytes})
 _partial: Final = functools.partial
 _keys: Final = itertools.count(1)  # unique in this process, over all pools
