@@ -61,6 +61,11 @@ class Loop:
         """Let others run for *seconds*."""
         raise NotImplementedError
 
+    async def turns(self) -> None:
+        """Let the other tasks come to where they wait."""
+        for _ in range(5):
+            await self.sleep(0)
+
     def cancelled(self) -> type[BaseException]:
         """Return what a cancelled task of this loop sees."""
         raise NotImplementedError

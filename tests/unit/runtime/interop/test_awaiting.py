@@ -39,12 +39,6 @@ def pool(gate: Gate[Any]) -> Iterator[WorkerPool]:
         gate.open()
 
 
-async def turns(loop: Loop) -> None:
-    """Let the tasks of *loop* come to where they wait."""
-    for _ in range(5):
-        await loop.sleep(0)
-
-
 # ---- the task is cancelled ----------------------------------------------------------------
 
 
@@ -68,7 +62,7 @@ def test_a_cancelled_task_gets_its_loops_own_cancellation_and_cancels_the_job(
         for job in reversed(jobs):  # the slot of an abandoned job is replaced, and takes the next
             async with loop.group() as group:
                 group.start(wait, job)
-                await turns(loop)
+                await loop.turns()
                 group.cancel()
         assert [issubclass(kind, loop.cancelled()) for kind in seen] == [True, True]
         return jobs
@@ -102,7 +96,7 @@ def test_a_sibling_that_fails_cancels_the_job(
     job = pool.spawn(gate)
 
     async def fail() -> None:
-        await turns(loop)
+        await loop.turns()
         raise KeyError("sibling")
 
     async def wait() -> None:
@@ -152,7 +146,7 @@ def test_a_job_that_somebody_else_awaits_goes_on(
             stay.start(wait, job)
             async with loop.group() as leave:
                 leave.start(wait, job)
-                await turns(loop)
+                await loop.turns()
                 leave.cancel()
             assert not job.done()
             gate.open()
@@ -199,7 +193,7 @@ def test_a_job_cancelled_by_others_is_an_error_and_no_cancellation(
         job = pool.spawn(gate)
         async with loop.group() as group:
             group.start(wait, job)
-            await turns(loop)
+            await loop.turns()
             threading.Thread(target=job.cancel).start()
         assert job.handle.state is HandleState.CANCELLED
 

@@ -77,12 +77,6 @@ async def wait_for(future: Future[Any]) -> Any:
     return await future
 
 
-async def turns(loop: Loop) -> None:
-    """Let the tasks of *loop* come to where they wait."""
-    for _ in range(5):
-        await loop.sleep(0)
-
-
 @ALL_LOOPS
 @ALL_COMBINATORS
 def test_cancelling_the_task_cancels_the_jobs_behind_it(
@@ -94,7 +88,7 @@ def test_cancelling_the_task_cancels_the_jobs_behind_it(
         jobs = [pool.spawn(gate), pool.spawn(gate)]
         async with loop.group() as group:
             group.start(wait_for, combine(jobs))
-            await turns(loop)
+            await loop.turns()
             group.cancel()
         return [job.cancelled() for job in jobs]
 
@@ -113,7 +107,7 @@ def test_each_job_decides_for_itself(loop: Loop, pool: WorkerPool, gate: Gate[An
             stay.start(wait_for, awaited)
             async with loop.group() as leave:
                 leave.start(wait_for, both)
-                await turns(loop)
+                await loop.turns()
                 leave.cancel()
             states = kept.done(), awaited.done()
             gate.open()
@@ -136,7 +130,7 @@ def test_a_combinator_that_somebody_else_awaits_goes_on(
             stay.start(wait_for, combined)
             async with loop.group() as leave:
                 leave.start(wait_for, combined)
-                await turns(loop)
+                await loop.turns()
                 leave.cancel()
             states = [job.done() for job in jobs]
             stay.cancel()

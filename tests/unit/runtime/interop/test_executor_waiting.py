@@ -35,6 +35,17 @@ def wait_for_waiter(future: Any) -> None:  # Any: a future of ours
     raise AssertionError("nobody waits")
 
 
+def unheard(executor: PoolExecutor, gate: Any) -> Any:  # Any: a future of ours
+    """Return a future whose job has ended, as where a thread waits that has not noted it yet."""
+    future: Any = executor.submit(gate)
+    gate.wait_begun()
+    future._unheard = True
+    future._job._forget(future)
+    gate.open()
+    assert executor.pool.wait_idle(GUARD)
+    return future
+
+
 def test_a_wait_that_gives_up_leaves_the_future_to_be_told(single: PoolExecutor, gate: Any) -> None:
     """Nobody may ever ask again, and the executor counts what it has to wait for."""
     future = single.submit(gate)
@@ -72,12 +83,7 @@ def test_it_is_done_before_the_thread_that_waits_has_noted_it(
     single: PoolExecutor, gate: Any
 ) -> None:
     """The thread may be stopped, or in a signal handler; here there is none."""
-    future: Any = single.submit(gate)
-    gate.wait_begun()
-    future._unheard = True
-    future._job._forget(future)
-    gate.open()
-    assert single.pool.wait_idle(GUARD)
+    future = unheard(single, gate)
     assert future._state == "PENDING"
 
     assert (future.done(), future.cancelled(), future.running()) == (True, False, False)
@@ -86,12 +92,7 @@ def test_it_is_done_before_the_thread_that_waits_has_noted_it(
 
 def test_a_callback_that_comes_then_is_called(single: PoolExecutor, gate: Any) -> None:
     """Likewise, by who brings it."""
-    future: Any = single.submit(gate)
-    gate.wait_begun()
-    future._unheard = True
-    future._job._forget(future)
-    gate.open()
-    assert single.pool.wait_idle(GUARD)
+    future = unheard(single, gate)
     called: list[object] = []
 
     future.add_done_callback(called.append)
